@@ -1,0 +1,148 @@
+package pull
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// An Action is something wanted on GitHub: an effect, as data. Which fields it uses depends on its kind; Target tells
+// two actions of one kind apart, so that (key, kind, target) names an intention in the ledger.
+type Action struct {
+	Kind   ActionKind `json:"kind"`
+	Target string     `json:"target"`        // label name, head sha, branch
+	SHA    SHA        `json:"sha,omitempty"` // the commit it is about, and its precondition where GitHub takes one
+
+	Method MergeMethod `json:"method,omitempty"` // merge
+	Report *Report     `json:"report,omitempty"` // report
+	// Why is the sentence shown beside the action on the page and in the journal.
+	Why string `json:"why,omitempty"`
+}
+
+// An ActionKind is what an action does. Labels of metrics come from this bounded set.
+type ActionKind string
+
+// Every kind of action.
+const (
+	AddLabel     ActionKind = "label.add"     // target: the label
+	RemoveLabel  ActionKind = "label.remove"  // target: the label
+	SetReport    ActionKind = "report"        // target: the head sha
+	Merge        ActionKind = "merge"         // target: the head sha, pinned in the request
+	DeleteBranch ActionKind = "branch.delete" // target: the branch; SHA is where it has to be
+)
+
+// ActionKinds lists every kind, in the order in which a pass carries actions out.
+var ActionKinds = []ActionKind{RemoveLabel, AddLabel, SetReport, Merge, DeleteBranch}
+
+// Repeatable reports whether sending the action twice does the same as sending it once. What is not repeatable is
+// read back after an unknown outcome before it is tried again.
+func (a Action) Repeatable() bool {
+	switch a.Kind {
+	case AddLabel, RemoveLabel, DeleteBranch:
+		return true
+	case SetReport:
+		return a.Report != nil && (a.Report.ID != 0 || a.Report.Digest == "") // a status, or an update of a known check run
+	}
+	return false
+}
+
+// StatusLimit is how many characters of a description GitHub keeps in a commit status.
+const StatusLimit = 140
+
+// StatusText cuts s to what a commit status keeps.
+func StatusText(s string) string {
+	if utf8.RuneCountInString(s) <= StatusLimit {
+		return s
+	}
+	r := []rune(s)
+	return string(r[:StatusLimit-1]) + "…"
+}
+
+// Fingerprint is a short digest of what a report says. Two reports with one fingerprint look the same on GitHub.
+func (r Report) Fingerprint() string {
+	h := sha256.Sum256([]byte(fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%s", r.SHA, r.State, r.Title, r.Summary, r.URL)))
+	return hex.EncodeToString(h[:8])
+}
+
+// An Intent is an action in the ledger: written down before it is done, so that a crash at any line leaves a trace of
+// what may have happened.
+type Intent struct {
+	Key       Key
+	Action    Action
+	Status    IntentStatus
+	Attempt   int       // 1 for the first time this (key, kind, target) was wanted; each re-opening adds one
+	Failures  int       // definite refusals in a row
+	Passing   bool      // the last failure was of a kind that passes by itself
+	GitHubID  int64     // what GitHub called the result, where it has an id
+	Error     string    // the last error, in words
+	PlannedAt time.Time // in the pass that wanted it
+	StartedAt time.Time // when it was about to be sent; zero before
+	DoneAt    time.Time // when its result was written; zero before
+}
+
+// An IntentStatus is where an intent is.
+type IntentStatus string
+
+// The life of an intent. Executing is the dangerous one: the request may have been sent, and its outcome is unknown
+// until GitHub has been read.
+const (
+	Planned    IntentStatus = "planned"
+	Executing  IntentStatus = "executing"
+	Done       IntentStatus = "done"
+	Failed     IntentStatus = "failed"     // refused by GitHub, definitely
+	Superseded IntentStatus = "superseded" // no longer wanted, or the world moved on
+)
+
+// A Memory is what the service remembers of a pull request that GitHub can't tell.
+type Memory struct {
+	Labels map[string]LabelMemory `json:"labels,omitempty"`
+	// Looks counts the passes in a row that found mergeability unknown where it mattered.
+	Looks int `json:"looks,omitempty"`
+	// ChecksSeen is the head sha on which some check has reported.
+	DefaultsSeen bool `json:"defaults_seen,omitempty"` // the owner's defaults were readable once
+	// Intents is the ledger's newest row of each kind and target. It is filled from the ledger, not kept here.
+	Intents []Intent `json:"-"`
+}
+
+// A LabelMemory is what is remembered of one label that the policy governs.
+type LabelMemory struct {
+	// Ours: the service's own ledger set the label, and nothing since says that somebody else did.
+	Ours bool `json:"ours,omitempty"`
+	// Released is GitHub's time of the newest removal by a person that was visible when the label's condition was
+	// last false: a removal up to then no longer keeps the label off.
+	Released time.Time `json:"released,omitzero"`
+	// KeptOff: a person took the label off while its condition held; it stays off until the condition has been false.
+	KeptOff bool `json:"kept_off,omitempty"`
+}
+
+// Intent returns the ledger's row for an action's kind and target.
+func (m Memory) Intent(kind ActionKind, target string) (Intent, bool) {
+	for _, in := range m.Intents {
+		if in.Action.Kind == kind && in.Action.Target == target {
+			return in, true
+		}
+	}
+	return Intent{}, false
+}
+
+// Withheld reports whether an action must not be tried now because GitHub refused the very same thing lately, until
+// when, and what GitHub said. A refusal that passes by itself is retried after 4, 8, 16 … seconds; any other after
+// one, two, four … hours at most a day, since only a change of configuration can help and GitHub announces none.
+func (m Memory) Withheld(a Action, now time.Time) (until time.Time, why string, held bool) {
+	in, ok := m.Intent(a.Kind, a.Target)
+	if !ok || in.Status != Failed || in.Failures == 0 {
+		return time.Time{}, "", false
+	}
+	if a.Kind == Merge && in.Action.Method != a.Method {
+		return time.Time{}, "", false // another method is another request
+	}
+	n := min(in.Failures, 12) - 1
+	wait := min(time.Hour<<n, 24*time.Hour)
+	if in.Passing {
+		wait = min(4*time.Second<<n, 10*time.Minute)
+	}
+	until = in.DoneAt.Add(wait)
+	return until, in.Error, now.Before(until)
+}

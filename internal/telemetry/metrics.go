@@ -1,0 +1,233 @@
+// Package telemetry is how the service is seen from outside while it runs: metrics, health, logs and profiles.
+//
+// It knows names and shapes, not the pipeline: whoever does something says so here in one call. The metrics' names are
+// the operators' (their alerts and panels depend on them), all of them exist at 0 from the start, and no label takes a
+// value from a payload as it is.
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+)
+
+// Error kinds of github_errors_total.
+const (
+	ErrSignature = "signature"
+	ErrRateLimit = "rate_limit"
+	ErrAPI       = "api"
+	ErrRedis     = "redis"
+	ErrDatabase  = "database"
+	ErrPolicy    = "policy"
+)
+
+// Outcomes of github_webhooks_total.
+const (
+	OutcomeAccepted    = "accepted"
+	OutcomeDuplicate   = "duplicate"
+	OutcomeSignature   = "bad_signature"
+	OutcomeMalformed   = "malformed"
+	OutcomeTooLarge    = "too_large"
+	OutcomeUnsupported = "unsupported"
+	OutcomeLimited     = "rate_limited"
+	OutcomeUnavailable = "unavailable"
+)
+
+var outcomes = []string{
+	OutcomeAccepted, OutcomeDuplicate, OutcomeSignature, OutcomeMalformed, OutcomeTooLarge, OutcomeUnsupported,
+	OutcomeLimited, OutcomeUnavailable,
+}
+
+// Metrics are the service's counters. Make them with NewMetrics; all methods are safe for concurrent use.
+type Metrics struct {
+	Registry *prometheus.Registry
+
+	webhooks   *prometheus.CounterVec
+	processed  *prometheus.CounterVec
+	failed     *prometheus.CounterVec
+	duration   *prometheus.HistogramVec
+	errors     *prometheus.CounterVec
+	ack        prometheus.Histogram
+	decision   prometheus.Histogram
+	actions    *prometheus.CounterVec
+	apiCalls   *prometheus.CounterVec
+	budget     *prometheus.GaugeVec
+	passes     *prometheus.CounterVec
+	ambiguous  prometheus.Counter
+	leasesLost prometheus.Counter
+	paused     *prometheus.CounterVec
+	secret     *prometheus.CounterVec
+}
+
+// NewMetrics registers every metric, each with the label values it can have at 0.
+func NewMetrics(version, commit string) *Metrics {
+	r := prometheus.NewRegistry()
+	m := &Metrics{Registry: r}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		r.MustRegister(c)
+		return c
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: name, Help: help, Buckets: buckets,
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+		}, labels)
+		r.MustRegister(h)
+		return h
+	}
+	plain := func(c *prometheus.CounterVec) prometheus.Counter { return c.WithLabelValues() }
+
+	m.webhooks = counter("github_webhooks_total", "Deliveries received, by event and outcome.", "event", "outcome")
+	m.processed = counter("github_webhook_processed_total", "Finished attempts at a delivery, failed ones included, by event.", "event")
+	m.failed = counter("github_webhook_errors_total", "Failed attempts at a delivery, by event.", "event")
+	m.duration = histogram("github_webhook_processing_duration_seconds", "From first taken to done, retries included, by event.",
+		[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 45, 60, 120, 300, 900, 3600}, "event")
+	m.errors = counter("github_errors_total", "Errors by kind.", "kind")
+	m.ack = histogram("github_webhook_acknowledgement_seconds", "From the first byte of a delivery's body to its 202.",
+		[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}).WithLabelValues().(prometheus.Histogram)
+	m.decision = histogram("github_decision_seconds", "How long a pass took to decide, GitHub's answer included.",
+		[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}).WithLabelValues().(prometheus.Histogram)
+	m.actions = counter("github_actions_total", "Writes to GitHub, by kind and outcome.", "kind", "outcome")
+	m.apiCalls = counter("github_api_calls_total", "Requests to GitHub's API, by operation and outcome.", "operation", "outcome")
+	m.budget = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "github_api_budget_remaining_ratio", Help: "What is left of GitHub's primary rate limit, least of all scopes, 0 to 1, by resource."}, []string{"resource"})
+	r.MustRegister(m.budget)
+	m.passes = counter("github_passes_total", "Passes by outcome.", "outcome")
+	m.ambiguous = plain(counter("github_ambiguous_outcomes_total", "Writes whose outcome was unknown and had to be read back."))
+	m.leasesLost = plain(counter("github_leases_lost_total", "Passes that were stopped because another worker had taken their key over."))
+	m.paused = counter("github_paused_seconds_total", "Seconds for which a scope was parked, by reason.", "reason")
+	m.secret = counter("github_webhook_secret_used_total", "Accepted deliveries by the position of the secret that signed them.", "slot")
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "github_build_info", Help: "1, with what is running as labels."}, []string{"version", "commit"})
+	r.MustRegister(build)
+	build.WithLabelValues(version, commit).Set(1)
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	for _, e := range eventNames {
+		for _, o := range outcomes {
+			if o == OutcomeAccepted || o == OutcomeDuplicate {
+				m.webhooks.WithLabelValues(e, o)
+			}
+		}
+		m.processed.WithLabelValues(e)
+		m.failed.WithLabelValues(e)
+		m.duration.WithLabelValues(e)
+	}
+	for _, o := range outcomes {
+		m.webhooks.WithLabelValues(otherEvent, o)
+	}
+	for _, k := range []string{ErrSignature, ErrRateLimit, ErrAPI, ErrRedis, ErrDatabase, ErrPolicy} {
+		m.errors.WithLabelValues(k)
+	}
+	for _, k := range pull.ActionKinds {
+		for _, o := range []string{"done", "failed", "unclear"} {
+			m.actions.WithLabelValues(string(k), o)
+		}
+	}
+	for _, o := range []pull.Outcome{pull.PassDone, pull.PassGone, pull.PassParked, pull.PassFailed, pull.PassIgnored} {
+		m.passes.WithLabelValues(string(o))
+	}
+	for _, res := range []string{"rest", "graphql"} {
+		m.budget.WithLabelValues(res).Set(1)
+	}
+	for _, reason := range []string{"primary", "secondary", "retry_after"} {
+		m.paused.WithLabelValues(reason)
+	}
+	for _, s := range []string{"0", "1", "2", "more", "none"} {
+		m.secret.WithLabelValues(s)
+	}
+	return m
+}
+
+// eventNames are the events that have series of their own from the start; any other is counted as otherEvent.
+var eventNames = []string{
+	"ping", "pull_request", "pull_request_review", "pull_request_review_comment", "pull_request_review_thread",
+	"issue_comment", "issues", "check_run", "check_suite", "status", "push", "create", "delete", "label", "repository",
+	"installation", "installation_repositories", "merge_group", "workflow_run", "workflow_job", "member", "team",
+}
+
+const otherEvent = "other"
+
+// EventLabel returns the event as a label value: itself for those that matter here, "other" for the rest.
+func EventLabel(event string) string {
+	for _, e := range eventNames {
+		if e == event {
+			return e
+		}
+	}
+	return otherEvent
+}
+
+// Webhook counts a request to the entrance. event is the header's value, whatever it says.
+func (m *Metrics) Webhook(event, outcome string) {
+	m.webhooks.WithLabelValues(EventLabel(event), outcome).Inc()
+}
+
+// Attempt counts a finished attempt at a delivery. A delivery that is done, dead or discarded is also timed.
+func (m *Metrics) Attempt(a pull.Attempt) {
+	e := EventLabel(a.Event)
+	m.processed.WithLabelValues(e).Inc()
+	if a.Failed {
+		m.failed.WithLabelValues(e).Inc()
+	}
+	if a.Status == pull.Processed || a.Status == pull.Dead {
+		m.duration.WithLabelValues(e).Observe(a.Took.Seconds())
+	}
+}
+
+// Error counts an error by kind, one of the Err constants.
+func (m *Metrics) Error(kind string) { m.errors.WithLabelValues(kind).Inc() }
+
+// Acknowledged times a 202.
+func (m *Metrics) Acknowledged(took time.Duration) { m.ack.Observe(took.Seconds()) }
+
+// Signed counts which secret signed an accepted delivery; -1 when signatures are not validated.
+func (m *Metrics) Signed(slot int) {
+	v := "more"
+	switch {
+	case slot < 0:
+		v = "none"
+	case slot < 3:
+		v = string(rune('0' + slot))
+	}
+	m.secret.WithLabelValues(v).Inc()
+}
+
+// Decided times observing and deciding in one pass.
+func (m *Metrics) Decided(took time.Duration) { m.decision.Observe(took.Seconds()) }
+
+// Pass counts the end of a pass.
+func (m *Metrics) Pass(o pull.Outcome) { m.passes.WithLabelValues(string(o)).Inc() }
+
+// Action counts a write to GitHub; outcome is done, failed or unclear.
+func (m *Metrics) Action(kind pull.ActionKind, outcome string) {
+	m.actions.WithLabelValues(string(kind), outcome).Inc()
+	if outcome == "unclear" {
+		m.ambiguous.Inc()
+	}
+}
+
+// APICall counts a request to GitHub. operation is one of the client's own names; outcome ok, or a fault class.
+func (m *Metrics) APICall(operation, outcome string) {
+	m.apiCalls.WithLabelValues(operation, outcome).Inc()
+}
+
+// Budget sets what is left of a scope's primary limit: resource is rest or graphql.
+func (m *Metrics) Budget(resource string, ratio float64) {
+	m.budget.WithLabelValues(resource).Set(ratio)
+}
+
+// Paused counts seconds for which a scope was parked: reason is primary, secondary or retry_after.
+func (m *Metrics) Paused(reason string, d time.Duration) {
+	m.paused.WithLabelValues(reason).Add(d.Seconds())
+}
+
+// LeaseLost counts a pass that had to stop.
+func (m *Metrics) LeaseLost() { m.leasesLost.Inc() }
+
+// Gauge registers a value that is read when it is scraped, such as github_webhook_queue_length.
+func (m *Metrics) Gauge(name, help string, read func() float64) {
+	m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+}
