@@ -2,7 +2,11 @@
 //
 // It knows names and shapes, not the pipeline: whoever does something says so here in one call. The metrics' names are
 // the operators' (their alerts and panels depend on them), all of them exist at 0 from the start, and no label takes a
-// value from a payload as it is.
+// value from a payload as it is. A log line is one line, whatever is in it, and holds no secret. A health answer comes
+// within a second and tells a process that needs a restart from one whose neighbours are down.
+//
+// It refuses to know how anything is fixed, and it starts nothing by itself. Begin with [Metrics], [Health] and
+// [NewLogger]; [Secrets] is what the last two, and the pages, must never show.
 package telemetry
 
 import (
@@ -105,18 +109,15 @@ func NewMetrics(version, commit string) *Metrics {
 	build.WithLabelValues(version, commit).Set(1)
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	for _, e := range eventNames {
+	// HighErrorRate divides errors by processed: a series that only one side has is left out of the quotient, and an
+	// increase from nothing to 1 is no increase for rate(). So every event has all of its series before it happens.
+	for _, e := range append([]string{otherEvent}, eventNames...) {
 		for _, o := range outcomes {
-			if o == OutcomeAccepted || o == OutcomeDuplicate {
-				m.webhooks.WithLabelValues(e, o)
-			}
+			m.webhooks.WithLabelValues(e, o)
 		}
 		m.processed.WithLabelValues(e)
 		m.failed.WithLabelValues(e)
 		m.duration.WithLabelValues(e)
-	}
-	for _, o := range outcomes {
-		m.webhooks.WithLabelValues(otherEvent, o)
 	}
 	for _, k := range []string{ErrSignature, ErrRateLimit, ErrAPI, ErrRedis, ErrDatabase, ErrPolicy} {
 		m.errors.WithLabelValues(k)
