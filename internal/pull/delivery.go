@@ -10,6 +10,9 @@ type Delivery struct {
 	Headers  map[string]string // by an allow-list
 	Body     []byte            // as signed
 	BodyHash [32]byte          // SHA-256 of Body
+	// Packed is the body compressed (an s2 block), as it is stored. The inbox fills it and drops Body, so that neither the
+	// writer's time nor its memory is spent on whole bodies; the store compresses Body itself where Packed is nil.
+	Packed []byte
 	// SecretSlot is the position of the secret that signed it (0 the first); -1 when signatures are not validated.
 	SecretSlot int
 
