@@ -1,0 +1,72 @@
+# Bare `make` prints what there is to make.
+
+# A machine without HOME (a container, a CI runner) still needs a place for Go's caches.
+ifeq ($(HOME),)
+export HOME := $(or $(shell getent passwd "$$(id -u)" | cut -d: -f6),/tmp)
+endif
+
+# The program is built without cgo; only the race detector needs it. One setting everywhere means one build cache.
+export CGO_ENABLED := 0
+
+MODULE  := github.com/brandonlacoste9-tech/github-pr-manager
+VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS := -X $(MODULE)/internal/app.Version=$(VERSION) -X $(MODULE)/internal/app.Commit=$(COMMIT)
+TOOL    := go tool -modfile=tools/go.mod
+BINARY  := bin/github-pr-manager
+
+.DEFAULT_GOAL := help
+.PHONY: help build run check test setup bench fuzz race vuln cover fmt tools screenshots clean
+
+help: ## Print this list
+	@echo "GitHub PR Manager. Needs Go, git and make; the tests install the rest where they may."
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/github-pr-manager, one static binary
+	@mkdir -p bin
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/github-pr-manager
+
+run: build ## Build and run the demo: everything at work, no account, no set-up
+	$(BINARY) demo
+
+check: ## Fast checks without servers: build, vet, format, staticcheck, imports, unit tests, scenarios
+	@scripts/check
+
+test: ## Everything, as CI runs it; installs what is missing, at most half an hour
+	@scripts/test
+
+setup: ## Install what `make test` needs: servers, browser, npm packages
+	@scripts/setup
+
+bench: ## Measure what an acknowledgement costs, in ratios to what this machine can do
+	@scripts/with-postgres --durable --optional go run ./bench
+
+fuzz: ## Run each fuzz test for FUZZTIME (default 10s)
+	@scripts/fuzz
+
+race: ## Run the tests under the race detector (needs gcc)
+	@scripts/race
+
+vuln: ## Look the dependencies up in the database of known vulnerabilities
+	@scripts/vuln
+
+cover: ## Measure test coverage; bin/cover.html shows it line by line
+	@mkdir -p bin
+	@scripts/with-postgres --optional go test -coverpkg=./internal/...,./cmd/... -coverprofile=bin/cover.out ./...
+	@go tool cover -html=bin/cover.out -o bin/cover.html
+	@go tool cover -func=bin/cover.out | tail -1
+
+fmt: ## Format the Go code
+	$(TOOL) gofumpt -w .
+
+tools: ## Build the pinned tools and print their versions
+	$(TOOL) gofumpt -version
+	$(TOOL) staticcheck -version
+	$(TOOL) govulncheck -version
+
+screenshots: build ## Take docs/screenshot.png from the running demo (needs `make setup`)
+	@scripts/screenshots
+
+clean: ## Remove what was built; data/ and test/node_modules stay
+	rm -rf bin
