@@ -8,10 +8,10 @@ endif
 # The program is built without cgo; only the race detector needs it. One setting everywhere means one build cache.
 export CGO_ENABLED := 0
 
+# The commit and version come from git through the go tool, where git answers; a release says VERSION=v1.2.3.
 MODULE  := github.com/brandonlacoste9-tech/github-pr-manager
-VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
-COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
-LDFLAGS := -X $(MODULE)/internal/app.Version=$(VERSION) -X $(MODULE)/internal/app.Commit=$(COMMIT)
+VCS     := $(if $(shell git rev-parse HEAD 2>/dev/null),true,false)
+LDFLAGS := -s -w $(if $(VERSION),-X $(MODULE)/internal/cli.version=$(VERSION))
 TOOL    := go tool -modfile=tools/go.mod
 BINARY  := bin/github-pr-manager
 
@@ -25,7 +25,7 @@ help: ## Print this list
 
 build: ## Build bin/github-pr-manager, one static binary
 	@mkdir -p bin
-	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/github-pr-manager
+	go build -trimpath -buildvcs=$(VCS) -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/github-pr-manager
 
 run: build ## Build and run the demo: everything at work, no account, no set-up
 	$(BINARY) demo
