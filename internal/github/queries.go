@@ -1,0 +1,204 @@
+package github
+
+// An operation is one named GraphQL query. A test checks every one against GitHub's published schema.
+type operation struct{ name, text string }
+
+// operations are all there are, for that test.
+var operations = []operation{pullRequestQuery, filesQuery, labelsQuery, reviewsQuery, checksQuery, viewerQuery}
+
+// pageMost is GitHub's largest page.
+const pageMost = 100
+
+// pullRequestQuery is what a pass costs: one request, one point. mergeable has to be selected itself, since only that
+// makes GitHub compute mergeability; mergeStateStatus alone does not.
+var pullRequestQuery = operation{"PullRequest", `
+query PullRequest($owner: String!, $name: String!, $number: Int!, $policy: String!, $page: Int!) {
+  viewer { databaseId login }
+  rateLimit { cost limit remaining resetAt }
+  repository(owner: $owner, name: $name) {
+    databaseId
+    name
+    owner { login }
+    isArchived
+    isPrivate
+    mergeCommitAllowed
+    squashMergeAllowed
+    rebaseMergeAllowed
+    viewerPermission
+    defaultBranchRef { name }
+    object(expression: $policy) { ...document }
+    pullRequest(number: $number) {
+      id
+      number
+      url
+      title
+      body
+      state
+      isDraft
+      createdAt
+      updatedAt
+      mergedAt
+      author { ...actor }
+      mergedBy { ...actor }
+      mergeCommit { oid }
+      headRefName
+      headRefOid
+      headRef { target { oid } }
+      headRepository { databaseId name owner { login } }
+      baseRefName
+      baseRefOid
+      isCrossRepository
+      mergeable
+      mergeStateStatus
+      additions
+      deletions
+      changedFiles
+      labels(first: $page) { ...labels }
+      files(first: $page) { ...files }
+      reviews(last: $page) { ...reviews }
+      timelineItems(last: 100, itemTypes: [LABELED_EVENT, UNLABELED_EVENT]) {
+        nodes {
+          __typename
+          ... on LabeledEvent { createdAt actor { ...actor } label { name } }
+          ... on UnlabeledEvent { createdAt actor { ...actor } label { name } }
+        }
+      }
+      commits(last: 1) {
+        nodes { commit { oid statusCheckRollup { contexts(first: $page) { ...contexts } } } }
+      }
+    }
+  }
+  defaults: repository(owner: $owner, name: ".github") {
+    name
+    owner { login }
+    defaultBranchRef { name }
+    object(expression: $policy) { ...document }
+  }
+}
+` + documentFragment + actorFragment + labelsFragment + filesFragment + reviewsFragment + contextsFragment}
+
+// The next pages of one list each. They select the head and base again, because pages of two different states must not
+// be put together.
+var (
+	filesQuery = operation{"PullRequestFiles", `
+query PullRequestFiles($owner: String!, $name: String!, $number: Int!, $page: Int!, $cursor: String) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) { headRefOid baseRefOid files(first: $page, after: $cursor) { ...files } }
+  }
+}
+` + filesFragment}
+
+	labelsQuery = operation{"PullRequestLabels", `
+query PullRequestLabels($owner: String!, $name: String!, $number: Int!, $page: Int!, $cursor: String) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) { headRefOid baseRefOid labels(first: $page, after: $cursor) { ...labels } }
+  }
+}
+` + labelsFragment}
+
+	// reviewsQuery goes back in time.
+	reviewsQuery = operation{"PullRequestReviews", `
+query PullRequestReviews($owner: String!, $name: String!, $number: Int!, $page: Int!, $cursor: String) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) { headRefOid baseRefOid reviews(last: $page, before: $cursor) { ...reviews } }
+  }
+}
+` + reviewsFragment + actorFragment}
+
+	// checksQuery goes by the commit, not by the pull request, so that no push can mix two heads.
+	checksQuery = operation{"CommitChecks", `
+query CommitChecks($owner: String!, $name: String!, $number: Int!, $oid: GitObjectID!, $page: Int!, $cursor: String) {
+  repository(owner: $owner, name: $name) {
+    object(oid: $oid) {
+      ... on Commit { oid statusCheckRollup { contexts(first: $page, after: $cursor) { ...contexts } } }
+    }
+  }
+}
+` + contextsFragment + actorFragment}
+)
+
+var viewerQuery = operation{"Viewer", `
+query Viewer {
+  viewer { databaseId login }
+  rateLimit { cost limit remaining resetAt }
+}
+`}
+
+const documentFragment = `
+fragment document on GitObject {
+  __typename
+  oid
+  ... on Blob { byteSize isBinary isTruncated text }
+}
+`
+
+const actorFragment = `
+fragment actor on Actor {
+  __typename
+  login
+  ... on User { databaseId }
+  ... on Bot { databaseId }
+  ... on Organization { databaseId }
+  ... on Mannequin { databaseId }
+}
+`
+
+const labelsFragment = `
+fragment labels on LabelConnection {
+  pageInfo { hasNextPage endCursor }
+  nodes { name }
+}
+`
+
+const filesFragment = `
+fragment files on PullRequestChangedFileConnection {
+  pageInfo { hasNextPage endCursor }
+  nodes { path changeType additions deletions }
+}
+`
+
+const reviewsFragment = `
+fragment reviews on PullRequestReviewConnection {
+  pageInfo { hasPreviousPage startCursor }
+  nodes {
+    fullDatabaseId
+    author { ...actor }
+    authorCanPushToRepository
+    state
+    commit { oid }
+    submittedAt
+  }
+}
+`
+
+const contextsFragment = `
+fragment contexts on StatusCheckRollupContextConnection {
+  pageInfo { hasNextPage endCursor }
+  nodes {
+    __typename
+    ... on CheckRun {
+      databaseId
+      name
+      status
+      conclusion
+      startedAt
+      permalink
+      detailsUrl
+      externalId
+      title
+      summary
+      isRequired(pullRequestNumber: $number)
+      checkSuite { app { databaseId slug } }
+    }
+    ... on StatusContext {
+      context
+      state
+      description
+      targetUrl
+      createdAt
+      creator { ...actor }
+      isRequired(pullRequestNumber: $number)
+    }
+  }
+}
+`
