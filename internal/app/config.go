@@ -213,6 +213,39 @@ func load(environ []string, readFile func(string) ([]byte, error), dotenv string
 // Address is what the service listens on, as net.Listen takes it.
 func (c Config) Address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
 
+// SecretTexts returns every text of the configuration that logs must be scrubbed of: the secrets as they are now, and
+// the passwords inside URLs.
+func (c Config) SecretTexts() []string {
+	out := c.Secrets.All()
+	for _, raw := range []Secret{c.DatabaseURL, c.RedisURL} {
+		u, err := url.Parse(raw.Reveal())
+		if err != nil {
+			continue
+		}
+		if p, ok := u.User.Password(); ok && p != "" {
+			out = append(out, p)
+		}
+		for _, name := range []string{"password", "sslpassword"} {
+			if p := u.Query().Get(name); p != "" {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// WebhookSecrets reads WEBHOOK_SECRET or WEBHOOK_SECRET_FILE alone, as Load does, for commands that sign and need
+// nothing else.
+func WebhookSecrets(environ []string, readFile func(string) ([]byte, error), dotenv string) ([][]byte, error) {
+	l := &loader{readFile: readFile}
+	l.gather(environ, dotenv)
+	secrets := l.webhookSecrets()
+	if len(l.problems) > 0 {
+		return nil, &ConfigError{Problems: l.problems}
+	}
+	return secrets, nil
+}
+
 // DatabaseName says which database is meant, without anything that is secret.
 func (c Config) DatabaseName() string {
 	raw := c.DatabaseURL.Reveal()
@@ -427,7 +460,13 @@ func (l *loader) port(out *int) {
 	*out = n
 }
 
-var hostname = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+var hostname = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
+
+// isHost reports whether s is an address or the name of a machine.
+func isHost(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil || hostname.MatchString(s)
+}
 
 func (l *loader) host(out *string) {
 	s, ok := l.vars["HOST"]
@@ -435,8 +474,7 @@ func (l *loader) host(out *string) {
 		return
 	}
 	h := strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
-	_, err := netip.ParseAddr(h)
-	if err != nil && !hostname.MatchString(h) {
+	if !isHost(h) {
 		l.problem("HOST", "is %s: want an address or name of this machine, such as 127.0.0.1, without scheme and port", quote(s))
 		return
 	}
@@ -650,7 +688,7 @@ func (l *loader) parseURL(name, s, want string) *url.URL {
 		l.problem(name, "holds a user name or password: want %s", want)
 		return nil
 	}
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || strings.Contains(s, "@") || u.Opaque != "" {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || !isHost(u.Hostname()) || strings.Contains(s, "@") {
 		l.problem(name, "is not a web address: want %s", want)
 		return nil
 	}

@@ -106,3 +106,18 @@ func (s *Secrets) Reload() (changed []string, err error) {
 	s.now.Store(&v)
 	return changed, nil
 }
+
+// All returns every secret as text, so that logs can be scrubbed of them.
+func (s *Secrets) All() []string {
+	v := s.now.Load()
+	var out []string
+	for _, w := range v.Webhook {
+		out = append(out, string(w))
+	}
+	for _, t := range []string{v.Token, string(v.AppKey), v.Dashboard} {
+		if t != "" {
+			out = append(out, t)
+		}
+	}
+	return out
+}
