@@ -60,6 +60,7 @@ var may = map[string][]string{
 	// For tests.
 	"internal/testenv":      {},
 	"internal/importtest":   {},
+	"internal/doctest":      {},
 	"internal/delivery/...": join(core, support, []string{"internal/delivery", "internal/testenv"}),
 	"internal/store/...":    join(core, support, []string{"internal/store", "internal/testenv", "migrations"}),
 	"scenario":              join(core, row, support, []string{"internal/app", "internal/githubtest", "internal/testenv"}),
