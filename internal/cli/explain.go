@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/app"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/github"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/notice"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/reconcile"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
+)
+
+func (w *world) explainCommand() *cobra.Command {
+	var live, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "explain OWNER/REPO#NUMBER",
+		Short: "Tells why a pull request is where it is",
+		Long: `Prints the decision about a pull request: one sentence, then each rule of the policy, each condition and the value that
+it saw. It is the newest decision of the service, from its database; with --live, or when the database knows none,
+GitHub is asked and the decision made anew. Nothing is written, neither there nor here.
+
+The address of the pull request's page does as well. Quote the #: shells take what follows it for a comment.`,
+		Example: `  github-pr-manager explain 'octo/app#7'
+  github-pr-manager explain --live https://github.com/octo/app/pull/7
+  github-pr-manager explain --json 'octo/app#7' | jq -r .sentence`,
+		Args: arguments(1, 1, "one pull request, such as 'octo/app#7'"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			owner, name, number, err := reference(args[0])
+			if err != nil {
+				return err
+			}
+			cfg, err := w.config()
+			if err != nil {
+				return err
+			}
+			x, err := w.explanation(cmd.Context(), cfg, owner, name, number, live)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return w.json(x)
+			}
+			return w.tell(x)
+		},
+	}
+	cmd.Flags().BoolVar(&live, "live", false, "ask GitHub now instead of the database")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// An explanation is a decision about one pull request, from wherever it was had.
+type explanation struct {
+	Repository string          `json:"repository"`
+	Number     int             `json:"number"`
+	Title      string          `json:"title"`
+	URL        string          `json:"url"`
+	Head       pull.SHA        `json:"head"`
+	State      string          `json:"state"`
+	Sentence   string          `json:"sentence"`
+	Verdict    json.RawMessage `json:"verdict"`
+	DecidedAt  time.Time       `json:"decided_at"`
+	Source     string          `json:"source"` // "database" or "github"
+}
+
+var (
+	referenceShape = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_-]*)/([A-Za-z0-9._-]+)#([1-9][0-9]{0,8})$`)
+	pathShape      = regexp.MustCompile(`^/([A-Za-z0-9][A-Za-z0-9_-]*)/([A-Za-z0-9._-]+)/pull/([1-9][0-9]{0,8})(/.*)?$`)
+)
+
+// reference reads OWNER/REPO#NUMBER, or the address of a pull request's page.
+func reference(s string) (owner, name string, number int, err error) {
+	m := referenceShape.FindStringSubmatch(s)
+	if u, uerr := url.Parse(s); m == nil && uerr == nil && (u.Scheme == "https" || u.Scheme == "http") {
+		m = pathShape.FindStringSubmatch(u.Path)
+	}
+	if m == nil {
+		return "", "", 0, usagef("%q is not a pull request: want 'OWNER/REPO#NUMBER' in quotes, or the address of its page", s)
+	}
+	number, err = strconv.Atoi(m[3])
+	return m[1], m[2], number, err
+}
+
+// explanation finds the newest decision, or makes one.
+func (w *world) explanation(ctx context.Context, cfg app.Config, owner, name string, number int, live bool) (explanation, error) {
+	what := fmt.Sprintf("%s/%s#%d", owner, name, number)
+	s, err := w.open(ctx, cfg)
+	switch {
+	case err == nil:
+		defer s.Close()
+	case !errors.Is(err, errNoDatabase):
+		return explanation{}, err
+	}
+	if s != nil && !live {
+		d, err := s.Pull(ctx, owner, name, number)
+		switch {
+		case err == nil && len(d.Verdict.Tree) > 0:
+			return explanation{
+				Repository: d.Row.Repo.FullName(), Number: d.Row.Number, Title: d.Row.Title, URL: d.Row.URL, Head: d.Row.Head,
+				State: d.Verdict.State, Sentence: d.Verdict.Sentence, Verdict: d.Verdict.Tree, DecidedAt: d.Row.DecidedAt, Source: "database",
+			}, nil
+		case err != nil && !errors.Is(err, store.ErrNotFound):
+			return explanation{}, fmt.Errorf("look %s up in %s: %w", what, cfg.DatabaseName(), err)
+		}
+	}
+	if cfg.AppID == 0 && cfg.Secrets.Token() == "" {
+		if live {
+			return explanation{}, usagef("--live needs credentials to ask GitHub with: set GITHUB_APP_ID and GITHUB_PRIVATE_KEY_FILE, or GITHUB_TOKEN")
+		}
+		return explanation{}, fmt.Errorf("the database knows no decision about %s, and there are no credentials to ask GitHub with: set GITHUB_APP_ID and GITHUB_PRIVATE_KEY_FILE, or GITHUB_TOKEN", what)
+	}
+	return w.look(ctx, cfg, s, owner, name, number)
+}
+
+// look asks GitHub and decides as a pass would, and writes nothing. s may be nil.
+func (w *world) look(ctx context.Context, cfg app.Config, s *store.Store, owner, name string, number int) (explanation, error) {
+	build := ThisBuild()
+	metrics := telemetry.NewMetrics(build.Version, build.Commit)
+	client, err := github.New(github.Options{
+		API: cfg.GitHubAPI, Token: cfg.Secrets.Token, AppID: cfg.AppID, AppKey: cfg.Secrets.AppKey,
+		Metrics: metrics, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return explanation{}, &usageError{err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	scope, err := client.InstallationFor(ctx, owner, name)
+	if err != nil {
+		return explanation{}, err
+	}
+	var neighbour reconcile.Store = clockOnly{}
+	var history pull.History
+	if s != nil {
+		neighbour = s
+		if history, err = s.Remembered(ctx, owner, name, number); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return explanation{}, fmt.Errorf("recall %s/%s#%d from %s: %w", owner, name, number, cfg.DatabaseName(), err)
+		}
+	}
+	r := reconcile.New(client, neighbour, reconcile.Options{Metrics: metrics, Log: slog.New(slog.DiscardHandler)})
+	found, err := r.Look(ctx, scope, pull.Repo{Owner: owner, Name: name}, number, history)
+	if err != nil {
+		return explanation{}, err
+	}
+	tree, err := json.Marshal(found.Verdict)
+	if err != nil {
+		return explanation{}, fmt.Errorf("write the decision down: %w", err)
+	}
+	snap := found.Snapshot
+	return explanation{
+		Repository: snap.Repo.FullName(), Number: snap.Number, Title: snap.Title, URL: snap.URL, Head: snap.Head.SHA,
+		State: string(found.Verdict.State), Sentence: notice.Sentence(found.Verdict), Verdict: tree, DecidedAt: snap.ObservedAt, Source: "github",
+	}, nil
+}
+
+// clockOnly is a store for a look without a database: a look asks it for the time and for nothing else.
+type clockOnly struct{ reconcile.Store }
+
+func (clockOnly) Now() time.Time { return time.Now().UTC() }
+
+// tell prints an explanation for people.
+func (w *world) tell(x explanation) error {
+	var v policy.Verdict
+	if err := json.Unmarshal(x.Verdict, &v); err != nil {
+		return fmt.Errorf("the decision about %s#%d is kept in a form that this version can't read: explain it with --live", x.Repository, x.Number)
+	}
+	from := "asked GitHub"
+	if x.Source == "database" {
+		from = "from the database; --live asks GitHub"
+	}
+	w.printf("%s#%d  %s\n%s\n\n%s: %s\n\n%s\n\nDecided %s at %s (%s).\n",
+		x.Repository, x.Number, telemetry.Printable(x.Title), telemetry.Printable(x.URL), x.State, telemetry.Printable(x.Sentence),
+		strings.TrimRight(notice.Tree(v), "\n"), x.DecidedAt.UTC().Format(time.RFC3339), x.Head.Short(), from)
+	return nil
+}
