@@ -1,0 +1,88 @@
+package pull
+
+import (
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+func TestKeyRoundTrip(t *testing.T) {
+	k := PullKey(1296269, 7)
+	if got := k.String(); got != "pr:1296269#7" {
+		t.Errorf("PullKey(1296269, 7).String() = %q", got)
+	}
+	if got, err := ParseKey(k.String()); err != nil || got != k {
+		t.Errorf("ParseKey(%q) = %v, %v, want %v", k.String(), got, err, k)
+	}
+	for _, bad := range []string{"", "pr:", "pr:x#1", "pr:1#", "pr:1", "lane:1#2", "1#2"} {
+		if got, err := ParseKey(bad); err == nil {
+			t.Errorf("ParseKey(%q) = %v, want an error", bad, got)
+		}
+	}
+}
+
+func TestLatestChecks(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	run := func(id int64, app, name string, st CheckState, after time.Duration) Check {
+		return Check{ID: id, App: app, AppID: int64(len(app)), Name: name, State: st, StartedAt: at.Add(after)}
+	}
+	s := Snapshot{Checks: []Check{
+		run(10, "ci", "build", CheckPassed, 0),
+		run(12, "ci", "build", CheckPending, time.Minute), // the re-run
+		run(11, "forger", "build", CheckPassed, 2*time.Minute),
+		run(0, "", "lint", CheckFailed, 0),
+		run(0, "", "lint", CheckPassed, time.Minute),
+	}}
+	got := s.LatestChecks()
+	want := []CheckState{CheckPending, CheckPassed, CheckPassed}
+	if len(got) != len(want) {
+		t.Fatalf("LatestChecks() = %+v, want %d checks", got, len(want))
+	}
+	for i := range want {
+		if got[i].State != want[i] {
+			t.Errorf("LatestChecks()[%d] = %s of %s/%s, want %s", i, got[i].State, got[i].App, got[i].Name, want[i])
+		}
+	}
+}
+
+func TestWithheld(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	merge := Action{Kind: Merge, Target: "aaa", SHA: "aaa", Method: Squash}
+	failed := func(n int, passing bool) Memory {
+		return Memory{Intents: []Intent{{Action: merge, Status: Failed, Failures: n, Passing: passing, DoneAt: at, Error: "no"}}}
+	}
+	for _, tt := range []struct {
+		name  string
+		m     Memory
+		a     Action
+		after time.Duration
+		held  bool
+	}{
+		{"never tried", Memory{}, merge, 0, false},
+		{"a passing refusal, 3 s ago", failed(1, true), merge, 3 * time.Second, true},
+		{"a passing refusal, 4 s ago", failed(1, true), merge, 4 * time.Second, false},
+		{"the second passing refusal, 7 s ago", failed(2, true), merge, 7 * time.Second, true},
+		{"a definite refusal, 59 min ago", failed(1, false), merge, 59 * time.Minute, true},
+		{"a definite refusal, an hour ago", failed(1, false), merge, time.Hour, false},
+		{"refused for ever, a day ago", failed(90, false), merge, 24 * time.Hour, false},
+		{"another method", failed(1, false), Action{Kind: Merge, Target: "aaa", Method: Rebase}, 0, false},
+		{"another head", failed(1, false), Action{Kind: Merge, Target: "bbb", Method: Squash}, 0, false},
+	} {
+		if until, why, held := tt.m.Withheld(tt.a, at.Add(tt.after)); held != tt.held || (held && (why != "no" || !until.After(at))) {
+			t.Errorf("%s: Withheld = %v, %q, %v, want %v", tt.name, until, why, held, tt.held)
+		}
+	}
+}
+
+func TestStatusText(t *testing.T) {
+	long := ""
+	for range 200 {
+		long += "ä"
+	}
+	if got := StatusText(long); utf8.RuneCountInString(got) != StatusLimit || !utf8.ValidString(got) {
+		t.Errorf("StatusText(200 × ä) has %d characters", utf8.RuneCountInString(got))
+	}
+	if got := StatusText("short"); got != "short" {
+		t.Errorf("StatusText(short) = %q", got)
+	}
+}

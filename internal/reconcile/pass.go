@@ -1,0 +1,255 @@
+package reconcile
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/notice"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
+)
+
+// afterMerge is how soon a merged pull request is looked at again, to say so on GitHub and to delete its branch, if no
+// event comes first.
+const afterMerge = 2 * time.Second
+
+// A pass is one observe–decide–act round for one claim.
+type pass struct {
+	*Reconciler
+	claim pull.Claim
+	log   *slog.Logger
+	stop  <-chan struct{}
+	acted int
+}
+
+// run makes the pass and says how it ended. An error means that it failed, or that the lease is lost.
+func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
+	if p.claim.Scope == "" || !p.o.MayAct(p.claim.Repo) {
+		return pull.PassResult{Outcome: pull.PassIgnored}, nil
+	}
+	hist, err := p.store.History(ctx, p.claim)
+	if err != nil {
+		return pull.PassResult{}, fmt.Errorf("recall %s: %w", p.claim.Key, err)
+	}
+	if at := awaited(hist.Memory); p.store.Now().Before(at) {
+		return pull.PassResult{Outcome: pull.PassParked, NotBefore: at, Again: at}, nil
+	}
+
+	began := time.Now()
+	snap, err := p.forge.Snapshot(ctx, p.claim.Scope, p.claim.Repo, p.claim.Key.Number)
+	if err != nil {
+		return p.unseen(err)
+	}
+	if !p.o.MayAct(snap.Repo) {
+		return pull.PassResult{Outcome: pull.PassIgnored}, nil // renamed or moved to where the service may not act
+	}
+	now := p.store.Now()
+	settled, memory := settle(hist.Memory, snap, now)
+	look := p.Reconciler.decide(snap, pull.History{Memory: memory, LastValid: hist.LastValid, Problem: hist.Problem}, now)
+	took := time.Since(began)
+	p.o.Metrics.Decided(took)
+
+	plan, err := p.plan(snap, look, settled, hist, took)
+	if err != nil {
+		return pull.PassResult{}, err
+	}
+	if err := p.store.Plan(ctx, p.claim, plan); err != nil {
+		return pull.PassResult{}, fmt.Errorf("write the plan of %s: %w", p.claim.Key, err)
+	}
+	return p.carryOut(ctx, snap, look.Decision, plan.Actions, memory)
+}
+
+// unseen ends a pass whose snapshot could not be had.
+func (p *pass) unseen(err error) (pull.PassResult, error) {
+	if f, ok := pull.FaultOf(err); ok {
+		switch f.Class {
+		case pull.FaultGone:
+			return pull.PassResult{Outcome: pull.PassGone, Gone: true, Error: f.Error()}, nil
+		case pull.FaultThrottled:
+			return pull.PassResult{Outcome: pull.PassParked, NotBefore: f.Until, Again: f.Until}, nil
+		}
+		p.o.Metrics.Error(telemetry.ErrAPI)
+	}
+	return pull.PassResult{}, err
+}
+
+// A Look is what a pass decides on, and what `explain` shows.
+type Look struct {
+	Snapshot pull.Snapshot
+	Policy   policy.Effective
+	Decision policy.Decision
+	Verdict  policy.Verdict
+}
+
+// decide resolves the policy and evaluates it. It is pure but for the cache of compiled policies.
+func (r *Reconciler) decide(s pull.Snapshot, h pull.History, now time.Time) Look {
+	eff := r.policies.resolve(s, h)
+	d := eff.Evaluate(s, h.Memory, now)
+	return Look{Snapshot: s, Policy: eff, Decision: d, Verdict: d.Verdict}
+}
+
+// Look observes a pull request and decides about it as a pass would, and writes nothing anywhere.
+func (r *Reconciler) Look(ctx context.Context, scope pull.Scope, repo pull.Repo, number int, h pull.History) (Look, error) {
+	s, err := r.forge.Snapshot(ctx, scope, repo, number)
+	if err != nil {
+		return Look{}, err
+	}
+	now := r.store.Now()
+	_, h.Memory = settle(h.Memory, s, now)
+	return r.decide(s, h, now), nil
+}
+
+// plan turns a decision into what is written down before anything is done: the difference between what is wanted and
+// what is there, with the report among it.
+func (p *pass) plan(s pull.Snapshot, look Look, settled []pull.Intent, hist pull.History, took time.Duration) (pull.Plan, error) {
+	d := look.Decision
+	tree, err := json.Marshal(d.Verdict)
+	if err != nil {
+		return pull.Plan{}, fmt.Errorf("keep the verdict of %s: %w", p.claim.Key, err)
+	}
+	sum := sha256.Sum256(tree)
+	plan := pull.Plan{
+		Pull: row(p.claim.Key, s, d),
+		Verdict: pull.Verdict{
+			State: string(d.Verdict.State), Sentence: notice.Sentence(d.Verdict), Tree: tree,
+			Digest: hex.EncodeToString(sum[:12]), Took: took,
+		},
+		Memory:  d.Memory,
+		Settled: settled,
+		Policy:  look.Policy.NewlyValid,
+		Problem: look.Policy.Problem(),
+	}
+	plan.Pull.Verdict, plan.Pull.Sentence = plan.Verdict.State, plan.Verdict.Sentence
+	if plan.Problem != "" && plan.Problem != hist.Problem {
+		p.o.Metrics.Error(telemetry.ErrPolicy)
+		p.log.Error("the policy file is not valid; the last valid one stays in force", telemetry.KeyErr, plan.Problem)
+	}
+	if p.o.ObserveOnly {
+		return plan, nil
+	}
+	plan.Actions = slices.Clone(d.Actions)
+	if report, ok := p.report(s, d); ok {
+		if _, _, held := d.Memory.Withheld(report, p.store.Now()); !held {
+			plan.Actions = append(plan.Actions, report)
+		}
+	}
+	slices.SortStableFunc(plan.Actions, func(a, b pull.Action) int {
+		return slices.Index(pull.ActionKinds, a.Kind) - slices.Index(pull.ActionKinds, b.Kind)
+	})
+	return plan, nil
+}
+
+// report returns the action that brings the report up to date, and whether one is needed.
+func (p *pass) report(s pull.Snapshot, d policy.Decision) (pull.Action, bool) {
+	want, ok := notice.Report(s, d.Verdict, p.o.Page(s.Repo, s.Number))
+	if !ok || !notice.Differs(s.Report, want, s.AsApp) {
+		return pull.Action{}, false
+	}
+	// About to merge: a report that GitHub does not ask for says "merged" a moment later, in one write instead of two.
+	merging := slices.ContainsFunc(d.Actions, func(a pull.Action) bool { return a.Kind == pull.Merge })
+	if merging && s.Report != nil && !s.Report.Required {
+		return pull.Action{}, false
+	}
+	return pull.Action{Kind: pull.SetReport, Target: string(s.Head.SHA), SHA: s.Head.SHA, Report: &want, Why: want.Title}, true
+}
+
+// carryOut does what the plan says, action by action.
+func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision, actions []pull.Action, m pull.Memory) (pull.PassResult, error) {
+	m.Labels, m.Looks, m.DefaultsSeen = d.Memory.Labels, d.Memory.Looks, d.Memory.DefaultsSeen
+	res := pull.PassResult{Outcome: pull.PassDone, Again: d.Again}
+	for _, a := range actions {
+		select {
+		case <-p.stop:
+			return pull.PassResult{Outcome: pull.PassParked, Again: p.store.Now()}, nil // handed back for the next process
+		default:
+		}
+		var end *pull.PassResult
+		var err error
+		if m, end, err = p.act(ctx, s, a, m); err != nil {
+			return pull.PassResult{}, err
+		}
+		if end != nil {
+			return *end, nil
+		}
+		in, _ := m.Intent(a.Kind, a.Target)
+		switch {
+		case in.Status == pull.Failed:
+			// The verdict was made before GitHub said no: look once more, so that it says why.
+			res.Again = sooner(res.Again, p.store.Now().Add(time.Second))
+		case a.Kind == pull.Merge:
+			res.Again = sooner(res.Again, p.store.Now().Add(afterMerge))
+		}
+	}
+	return res, nil
+}
+
+// failed ends a pass that met an error.
+func (p *pass) failed(err error) pull.PassResult {
+	return *p.failedResult(err)
+}
+
+// failedResult is a failed pass; when it is made again is the store's backoff to say.
+func (p *pass) failedResult(err error) *pull.PassResult {
+	return &pull.PassResult{Outcome: pull.PassFailed, Error: err.Error()}
+}
+
+// row is what lists show of a pull request.
+func row(k pull.Key, s pull.Snapshot, d policy.Decision) pull.Row {
+	r := pull.Row{
+		Key: k, Repo: s.Repo, Number: s.Number, Title: s.Title, Author: s.Author.Login, URL: s.URL, State: s.State,
+		Draft: s.Draft, Head: s.Head.SHA, HeadRef: s.Head.Name, Base: s.Base.Name, UpdatedAt: s.UpdatedAt,
+		DecidedAt: s.ObservedAt, NextLook: d.Again,
+	}
+	for _, l := range s.Labels {
+		if l.Present {
+			r.Labels = append(r.Labels, l.Name)
+		}
+	}
+	return r
+}
+
+// sooner returns the earlier of two moments; the zero time is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// A policyCache keeps policies compiled: compiling CEL costs a hundred times what evaluating it does. It is keyed by
+// content, so it can't be stale.
+type policyCache struct {
+	mu   sync.Mutex
+	made map[policyKey]policy.Effective
+}
+
+type policyKey struct {
+	repo, defaults, last pull.SHA
+	unreadable, seen     bool
+}
+
+// cachedPolicies bounds the cache; beyond it, it starts anew.
+const cachedPolicies = 512
+
+func (c *policyCache) resolve(s pull.Snapshot, h pull.History) policy.Effective {
+	k := policyKey{s.Policy.OID, s.Defaults.OID, h.LastValid.OID, s.Policy.Unreadable != "" || s.Defaults.Unreadable != "", h.Memory.DefaultsSeen}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.made[k]; ok {
+		return e
+	}
+	if c.made == nil || len(c.made) >= cachedPolicies {
+		c.made = make(map[policyKey]policy.Effective)
+	}
+	e := policy.Resolve(s.Policy, s.Defaults, h.LastValid, h.Memory.DefaultsSeen)
+	c.made[k] = e
+	return e
+}
