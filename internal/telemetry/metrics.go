@@ -10,6 +10,7 @@
 package telemetry
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,12 +65,24 @@ type Metrics struct {
 	leasesLost prometheus.Counter
 	paused     *prometheus.CounterVec
 	secret     *prometheus.CounterVec
+
+	seen map[string]*seen // by event label; the map itself never changes
 }
+
+// Seen are the counters of deliveries that people look at, since the process started.
+type Seen struct {
+	Received   int64 `json:"received"`  // kept
+	Processed  int64 `json:"processed"` // of them, done
+	Errors     int64 `json:"errors"`    // failed attempts
+	Duplicates int64 `json:"duplicates"`
+}
+
+type seen struct{ received, processed, errors, duplicates atomic.Int64 }
 
 // NewMetrics registers every metric, each with the label values it can have at 0.
 func NewMetrics(version, commit string) *Metrics {
 	r := prometheus.NewRegistry()
-	m := &Metrics{Registry: r}
+	m := &Metrics{Registry: r, seen: map[string]*seen{}}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 		r.MustRegister(c)
@@ -118,6 +131,7 @@ func NewMetrics(version, commit string) *Metrics {
 		m.processed.WithLabelValues(e)
 		m.failed.WithLabelValues(e)
 		m.duration.WithLabelValues(e)
+		m.seen[e] = &seen{}
 	}
 	for _, k := range []string{ErrSignature, ErrRateLimit, ErrAPI, ErrRedis, ErrDatabase, ErrPolicy} {
 		m.errors.WithLabelValues(k)
@@ -163,7 +177,31 @@ func EventLabel(event string) string {
 
 // Webhook counts a request to the entrance. event is the header's value, whatever it says.
 func (m *Metrics) Webhook(event, outcome string) {
-	m.webhooks.WithLabelValues(EventLabel(event), outcome).Inc()
+	e := EventLabel(event)
+	m.webhooks.WithLabelValues(e, outcome).Inc()
+	switch outcome {
+	case OutcomeAccepted:
+		m.seen[e].received.Add(1)
+	case OutcomeDuplicate:
+		m.seen[e].duplicates.Add(1)
+	}
+}
+
+// Seen returns the counters of deliveries, in all and by event; events that have not happened are left out.
+func (m *Metrics) Seen() (all Seen, byEvent map[string]Seen) {
+	byEvent = map[string]Seen{}
+	for e, c := range m.seen {
+		s := Seen{c.received.Load(), c.processed.Load(), c.errors.Load(), c.duplicates.Load()}
+		if s == (Seen{}) {
+			continue
+		}
+		byEvent[e] = s
+		all.Received += s.Received
+		all.Processed += s.Processed
+		all.Errors += s.Errors
+		all.Duplicates += s.Duplicates
+	}
+	return all, byEvent
 }
 
 // Attempt counts a finished attempt at a delivery. A delivery that is done, dead or discarded is also timed.
@@ -172,6 +210,10 @@ func (m *Metrics) Attempt(a pull.Attempt) {
 	m.processed.WithLabelValues(e).Inc()
 	if a.Failed {
 		m.failed.WithLabelValues(e).Inc()
+		m.seen[e].errors.Add(1)
+	}
+	if a.Status == pull.Processed {
+		m.seen[e].processed.Add(1)
 	}
 	if a.Status == pull.Processed || a.Status == pull.Dead {
 		m.duration.WithLabelValues(e).Observe(a.Took.Seconds())

@@ -1,0 +1,157 @@
+package dashboard
+
+import (
+	"cmp"
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+)
+
+// A verdictView is the tree of a verdict: what each rule came to, and each condition part by part.
+type verdictView struct {
+	Reasons  []string
+	Problems []string
+	Policy   string // path of the file that it follows
+	Mode     string
+	Rules    []ruleView
+	Would    []string
+}
+
+type ruleView struct {
+	ID      string
+	Rev     string
+	Section string
+	Name    string
+	Where   string // file:line of the rule
+	Outcome string
+	Tone    string // yes, no, bad or ""
+	Why     []string
+	Tree    *nodeView
+	Open    bool // the condition is shown at once, since it is why the pull request waits
+}
+
+type nodeView struct {
+	Text  string
+	Value string
+	Mark  string // yes, no, unknown or ""
+	Says  string // the mark for who can't see it
+	Kids  []nodeView
+}
+
+// outcomes say a rule's outcome in words, and how it looks.
+var outcomes = map[policy.Outcome]struct{ text, tone string }{
+	policy.LabelAdd:      {"is being added", "yes"},
+	policy.LabelRemove:   {"is being removed", "no"},
+	policy.LabelOn:       {"is on, as it should be", "yes"},
+	policy.LabelOff:      {"is off, as it should be", ""},
+	policy.LabelLeft:     {"was set by a person, and stays", ""},
+	policy.LabelKeptOff:  {"was taken off by a person, and stays off", ""},
+	policy.LabelUnknown:  {"is left as it is: not known", "no"},
+	policy.LabelSettling: {"was just written", ""},
+	policy.Withheld:      {"GitHub refused it lately", "bad"},
+	policy.MergeNow:      {"merges now", "yes"},
+	policy.MergeWaits:    {"waits", "no"},
+	policy.BranchDelete:  {"is being deleted", "yes"},
+	policy.BranchKept:    {"is kept", ""},
+}
+
+// verdictView decodes a stored verdict. A tree from another version that can't be read is shown as none: the sentence
+// beside it still says why.
+func (d *Dashboard) verdictView(v pull.Verdict) verdictView {
+	var out verdictView
+	var tree policy.Verdict
+	if len(v.Tree) == 0 {
+		return out
+	}
+	if err := json.Unmarshal(v.Tree, &tree); err != nil {
+		out.Reasons = []string{"The details of this decision were written by another version and can't be shown."}
+		return out
+	}
+	text := func(s string, limit int) string { return clean(d.o.Secrets.Scrub(s), limit) }
+	reasons := func(rs []policy.Reason) (out []string) {
+		for _, r := range rs[:min(len(rs), 40)] {
+			out = append(out, text(reasonText(r), 500))
+		}
+		return out
+	}
+	out.Policy, out.Mode = text(tree.Policy.Path, 200), text(string(tree.Policy.Mode), 20)
+	if tree.Policy.UsingLast {
+		out.Mode = strings.TrimPrefix(out.Mode+", the last valid version", ", ")
+	}
+	out.Reasons = reasons(tree.Reasons)
+	for _, p := range tree.Policy.Problems[:min(len(tree.Policy.Problems), 20)] {
+		out.Problems = append(out.Problems, text(p.String(), 400))
+	}
+	for _, a := range tree.Would {
+		out.Would = append(out.Would, text(cmp.Or(verbs[a.Kind], string(a.Kind))+" "+a.Target, 200))
+	}
+	for i, r := range tree.Rules[:min(len(tree.Rules), 100)] {
+		rv := ruleView{
+			ID: "r" + strconv.Itoa(i), Section: ruleName(r.Section), Name: text(r.Name, 80), Where: text(where(r.Pos), 200),
+			Outcome: text(string(r.Outcome), 40), Why: reasons(r.Why),
+		}
+		if o, ok := outcomes[r.Outcome]; ok {
+			rv.Outcome, rv.Tone = o.text, o.tone
+		}
+		if r.Condition != nil {
+			budget := 400
+			n := d.nodeView(r.Condition, 0, &budget)
+			rv.Tree, rv.Open = &n, r.Section == "merge"
+		}
+		rv.Rev = revision(rv.Outcome, rv.Why)
+		out.Rules = append(out.Rules, rv)
+	}
+	return out
+}
+
+func ruleName(section string) string {
+	switch section {
+	case "labels":
+		return "Label"
+	case "merge":
+		return "Merge"
+	}
+	return clean(section, 40)
+}
+
+// where is file:line; the column is for editors.
+func where(p policy.Pos) string {
+	p.Column = 0
+	return p.String()
+}
+
+// nodeView renders a condition's part, at most budget of them and twelve deep: the tree comes from a file that
+// somebody wrote.
+func (d *Dashboard) nodeView(n *policy.Node, depth int, budget *int) nodeView {
+	*budget--
+	v := nodeView{Text: clean(d.o.Secrets.Scrub(n.Text), 300), Value: clean(d.o.Secrets.Scrub(n.Value), 200), Says: "value"}
+	switch n.Result {
+	case policy.True:
+		v.Mark, v.Says = "yes", "true"
+	case policy.False:
+		v.Mark, v.Says = "no", "false"
+	case policy.Unknown:
+		v.Mark, v.Says = "unknown", "unknown"
+		v.Value = cmp.Or(v.Value, "not known yet")
+	case policy.Failed:
+		v.Mark, v.Says = "unknown", "could not be worked out"
+	}
+	switch {
+	case n.Op == policy.And:
+		v.Value = cmp.Or(v.Value, "all of")
+	case n.Op == policy.Or:
+		v.Value = cmp.Or(v.Value, "any of")
+	case n.Op == policy.Not:
+		v.Value = cmp.Or(v.Value, "not")
+	}
+	for _, c := range n.Children {
+		if c == nil || depth >= 12 || *budget <= 0 {
+			break
+		}
+		v.Kids = append(v.Kids, d.nodeView(c, depth+1, budget))
+	}
+	return v
+}
