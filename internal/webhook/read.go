@@ -81,12 +81,13 @@ type link struct{ number, repo int64 }
 // Reading is lenient: a routing field of an unexpected type, or of an unreasonable length, counts as absent, so that a
 // valid object never fails. Events that are new to GitHub arrive like any other.
 func Read(event string, body []byte) (pull.Hint, error) {
-	s, err := newScanner(body)
-	if err != nil {
-		return pull.Hint{}, fmt.Errorf("the body is not one valid UTF-8 JSON object: %w", err)
-	}
+	s := scanner{b: body}
 	var p payload
-	if err := s.payload(&p); err != nil {
+	err := s.begin()
+	if err == nil {
+		err = s.payload(&p)
+	}
+	if err != nil {
 		return pull.Hint{}, fmt.Errorf("the body is not one valid UTF-8 JSON object: %w", err)
 	}
 	return p.hint(event), nil

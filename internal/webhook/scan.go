@@ -498,20 +498,20 @@ func (s *scanner) end() error {
 	return nil
 }
 
-// newScanner refuses text that is not UTF-8 from its first byte to its last, and a byte order mark.
-func newScanner(b []byte) (*scanner, error) {
-	if !utf8.Valid(b) {
-		for i := 0; i < len(b); {
-			r, n := utf8.DecodeRune(b[i:])
+// begin refuses text that is not UTF-8 from its first byte to its last, and anything but an object, such as a byte order
+// mark.
+func (s *scanner) begin() error {
+	if !utf8.Valid(s.b) {
+		for i := 0; i < len(s.b); {
+			r, n := utf8.DecodeRune(s.b[i:])
 			if r == utf8.RuneError && n == 1 {
-				return nil, &syntaxError{at: i, what: "not UTF-8"}
+				return &syntaxError{at: i, what: "not UTF-8"}
 			}
 			i += n
 		}
 	}
-	s := &scanner{b: b}
 	if s.peek() != '{' {
-		return nil, s.fail("want an object")
+		return s.fail("want an object")
 	}
-	return s, nil
+	return nil
 }
