@@ -1,0 +1,231 @@
+package notice
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+)
+
+// Report returns what a pull request's report on GitHub should say, and whether there should be one at all. Without a
+// policy or in dry-run mode there is none, and a pull request that is no longer open gets none that it did not have.
+// pageURL is where the whole story is; it may be "".
+//
+// The colour answers one question: is everything there that the policy asks for? So it is green also while GitHub's own
+// rules or a refusal of GitHub's hold the merge back: those rules may be waiting for this very report.
+func Report(s pull.Snapshot, v policy.Verdict, pageURL string) (pull.Report, bool) {
+	switch {
+	case !v.Policy.Found, v.Policy.Mode == policy.DryOnly, v.State == policy.Observing, v.State == policy.DryRun:
+		return pull.Report{}, false
+	case s.Head.SHA == "", s.State != pull.Open && s.Report == nil:
+		return pull.Report{}, false
+	}
+	r := pull.Report{SHA: s.Head.SHA, State: colour(v), Title: sentence(v, pull.StatusLimit), URL: pageURL}
+	if s.Report != nil && s.Report.SHA == r.SHA {
+		r.ID = s.Report.ID
+	}
+	if s.AsApp {
+		r.Summary = summary(v, pageURL)
+		r.Digest = r.Fingerprint()
+	}
+	return r, true
+}
+
+// Differs reports whether what stands on GitHub has to be written again. A check run carries the fingerprint of what was
+// written; of a commit status only the state and what GitHub keeps of the text can be compared.
+func Differs(observed *pull.Report, wanted pull.Report, asApp bool) bool {
+	switch {
+	case observed == nil:
+		return true
+	case asApp:
+		return observed.Digest != wanted.Digest
+	}
+	return observed.State != wanted.State || observed.Title != pull.StatusText(wanted.Title)
+}
+
+// colour is the state of the report.
+func colour(v policy.Verdict) pull.ReportState {
+	switch v.State {
+	case policy.Merged, policy.Ready:
+		return pull.ReportGood
+	case policy.Closed:
+		return pull.ReportWaiting
+	case policy.Broken:
+		return pull.ReportBad
+	}
+	if v.Holds {
+		return pull.ReportGood
+	}
+	state := pull.ReportWaiting
+	for _, r := range v.Reasons {
+		switch r.Code {
+		case policy.NoMergeRule:
+			state = pull.ReportGood
+		case policy.Conflict, policy.ChecksFailed, policy.ChangesRequested, policy.ConditionError, policy.MethodNotAllowed,
+			policy.NoMethodAllowed, policy.CannotWrite, policy.Archived, policy.DefaultsGone, policy.DefaultsBroken, policy.HeadGone:
+			return pull.ReportBad
+		}
+	}
+	return state
+}
+
+// maxSummary keeps a summary below the 65,535 characters that GitHub takes.
+const maxSummary = 60_000
+
+// summary is the report's body: why, who can help, every rule with what it saw.
+func summary(v policy.Verdict, pageURL string) string {
+	var b strings.Builder
+	for _, r := range v.Reasons {
+		fmt.Fprintf(&b, "- %s", markdown(Reason(r)))
+		if who := Unblock(r); who != "" {
+			fmt.Fprintf(&b, " Who can help: %s.", markdown(who))
+		}
+		b.WriteString("\n")
+	}
+	if len(v.Policy.Problems) > 0 {
+		b.WriteString("\n#### Problems of the policy\n\n")
+		for _, p := range v.Policy.Problems {
+			b.WriteString("- " + markdown(Problem(p)) + "\n")
+		}
+	}
+	for _, rule := range v.Rules {
+		if rule.Section == "merge" && rule.Condition != nil {
+			fmt.Fprintf(&b, "\n#### The condition for merging\n\n%s, at %s\n\n", mark(rule.Condition.Result)+" "+markdown(verdictOf(rule.Condition)), markdown(rule.Pos.String()))
+			b.WriteString("| | condition | value |\n|---|---|---|\n")
+			rows(&b, rule.Condition, 0)
+		}
+	}
+	if labels := labelRules(v); len(labels) > 0 {
+		b.WriteString("\n#### Labels\n\n| | label | why |\n|---|---|---|\n")
+		for _, rule := range labels {
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", outcomeMark(rule.Outcome), markdown(plain(rule.Name, maxName)), markdown(labelWhy(rule)))
+		}
+	}
+	footer := "\n"
+	if v.Policy.Path != "" {
+		footer += "Policy: " + markdown(v.Policy.Path)
+		if v.Policy.OID != "" {
+			footer += " (" + markdown(v.Policy.OID.Short()) + ")"
+		}
+	}
+	if link := address(pageURL); link != "" {
+		footer += fmt.Sprintf(" · [Everything about this pull request](<%s>)", link)
+	}
+	s := b.String()
+	if utf8.RuneCountInString(s) > maxSummary {
+		cut := string([]rune(s)[:maxSummary])
+		s = cut[:strings.LastIndexByte(cut, '\n')+1] + "\nThis was too long for GitHub, and is cut here.\n"
+	}
+	return s + footer + "\n"
+}
+
+func labelRules(v policy.Verdict) []policy.Rule {
+	var out []policy.Rule
+	for _, r := range v.Rules {
+		if r.Section == "labels" {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// labelWhy says in a few words what became of a label and because of what.
+func labelWhy(rule policy.Rule) string {
+	var parts []string
+	for _, r := range rule.Why {
+		parts = append(parts, Reason(r))
+	}
+	if c := rule.Condition; c != nil && (rule.Outcome == policy.LabelAdd || rule.Outcome == policy.LabelRemove || rule.Outcome == policy.LabelOn || rule.Outcome == policy.LabelOff) {
+		return verdictOf(c)
+	}
+	return strings.Join(parts, " ")
+}
+
+func verdictOf(n *policy.Node) string {
+	s := plain(n.Text, maxText)
+	switch n.Result {
+	case policy.True:
+		s += " holds"
+	case policy.False:
+		s += " does not hold"
+	case policy.Unknown:
+		s += " is not known"
+	default:
+		s += " can't be worked out"
+	}
+	if len(n.Children) == 1 && n.Op == "" {
+		s += " (" + plain(n.Children[0].Text, maxName) + ": " + or(plain(n.Children[0].Value, maxText), string(n.Children[0].Result)) + ")"
+	}
+	return s
+}
+
+// rows writes a condition operand by operand as rows of a table.
+func rows(b *strings.Builder, n *policy.Node, depth int) {
+	value := plain(n.Value, maxText)
+	if value == "" && n.Result != "" {
+		value = string(n.Result)
+	}
+	fmt.Fprintf(b, "| %s | %s%s | %s |\n", mark(n.Result), strings.Repeat("&emsp;", min(depth, 8)), markdown(plain(n.Text, maxText)), markdown(value))
+	for _, c := range n.Children {
+		rows(b, c, depth+1)
+	}
+}
+
+func mark(r policy.Result) string {
+	switch r {
+	case policy.True:
+		return "✓"
+	case policy.False:
+		return "✗"
+	case policy.Unknown, policy.Failed:
+		return "?"
+	}
+	return ""
+}
+
+func outcomeMark(o policy.Outcome) string {
+	switch o {
+	case policy.LabelAdd, policy.LabelOn, policy.LabelSettling, policy.MergeNow, policy.BranchDelete:
+		return "✓"
+	case policy.LabelUnknown:
+		return "?"
+	case policy.LabelLeft, policy.LabelKeptOff, policy.Withheld:
+		return "!"
+	}
+	return "✗"
+}
+
+// Problem renders a problem of a policy file in one line.
+func Problem(p policy.Problem) string { return plain(p.String(), 1000) }
+
+// markdown writes plain text so that Markdown leaves it as it is. Every ASCII punctuation mark becomes a character
+// reference, which can start neither formatting nor HTML; what GitHub looks for after rendering (@mentions, #references,
+// addresses) is broken by a character of no width.
+func markdown(s string) string {
+	var b strings.Builder
+	for _, r := range plain(s, 2000) {
+		switch {
+		case r == ' ' || r == '.' || r == ',' || r == '-' && b.Len() > 0:
+			b.WriteRune(r)
+		case r < 0x80 && (r < '0' || (r > '9' && r < 'A') || (r > 'Z' && r < 'a') || r > 'z'):
+			fmt.Fprintf(&b, "&#%d;", r)
+		default:
+			b.WriteRune(r)
+		}
+		switch r {
+		case '@', '#', ':', '/':
+			b.WriteString("\u200b")
+		}
+	}
+	return b.String()
+}
+
+// address returns a URL that can stand between < and > in Markdown, or "".
+func address(url string) string {
+	if (!strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://")) || strings.ContainsAny(url, "<> \t\r\n\\\"") {
+		return ""
+	}
+	return url
+}

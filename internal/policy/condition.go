@@ -1,0 +1,627 @@
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common"
+	celast "cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/cost"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+)
+
+// What a condition may cost, in CEL's units (about one for each operation and each ten characters looked at). The
+// estimate is of the worst pull request there can be: 3,000 files with long paths. A condition is run to the end for its
+// explanation, both sides of every || included, so running gets more room than the estimate.
+const (
+	maxEstimate  = 5_000_000
+	maxRun       = 4 * maxEstimate
+	maxCondition = 2000 // characters
+)
+
+// A program is a compiled condition.
+type program struct {
+	source string
+	ast    *celast.AST
+	run    cel.Program
+	start  Pos
+	parts  map[int64]part // by the id of the expression
+}
+
+// A part is how one expression of a condition is shown.
+type part struct {
+	text string
+	pos  Pos
+}
+
+// language is the CEL environment, version 1: the variables of the environment with their types and CEL's standard
+// functions. The names are declared whole ("pr.title"), so that a misspelt one is found when the file is read.
+var language = sync.OnceValue(func() *cel.Env {
+	opts := []cel.EnvOption{
+		cel.ParserRecursionLimit(64),
+		cel.ParserExpressionSizeLimit(maxCondition),
+		cel.ASTValidators(
+			cel.ValidateRegexLiterals(),
+			cel.ValidateTimestampLiterals(),
+			cel.ValidateDurationLiterals(),
+			cel.ValidateComprehensionNestingLimit(2),
+		),
+	}
+	for _, v := range environment {
+		opts = append(opts, cel.Variable(v.name, v.typ))
+	}
+	env, err := cel.NewEnv(opts...)
+	if err != nil {
+		panic("policy: the environment of conditions is constant: " + err.Error())
+	}
+	return env
+})
+
+// compile reads a condition. at tells where in the file each of its characters stands.
+func compile(source string, at func(offset int) Pos) (*program, Problems) {
+	var bad Problems
+	say := func(offset int, hint, format string, args ...any) {
+		bad = append(bad, Problem{Pos: at(offset), Message: fmt.Sprintf(format, args...), Hint: hint})
+	}
+	if utf8.RuneCountInString(source) > maxCondition {
+		say(0, "", "The condition is longer than %d characters.", maxCondition)
+		return nil, bad
+	}
+	env := language()
+	parsed, issues := env.Parse(source)
+	if issues.Err() != nil {
+		for _, e := range issues.Errors() {
+			message, hint := parseMessage(e.Message, source)
+			say(offsetOf(source, e.Location), hint, "%s", message)
+			break // what follows is about the same place
+		}
+		return nil, bad
+	}
+	info := parsed.NativeRep().SourceInfo()
+	misread(parsed.NativeRep().Expr(), nil, func(e celast.Expr, hint, message string) {
+		say(startOf(info, e), hint, "%s", message)
+	})
+	if bad != nil {
+		return nil, bad
+	}
+	checked, issues := env.Check(parsed)
+	if issues.Err() != nil {
+		for _, e := range issues.Errors() {
+			message, hint := checkMessage(e.Message)
+			say(offsetOf(source, e.Location), hint, "%s", message)
+		}
+		return nil, bad
+	}
+	if !checked.OutputType().IsExactType(cel.BoolType) {
+		say(0, "Compare it with something.", "A condition must be true or false; this is %s.", typeName(checked.OutputType().String()))
+		return nil, bad
+	}
+	estimate, err := env.EstimateCost(checked, estimator{})
+	if err != nil {
+		say(0, "", "What the condition may cost can't be told: %v.", err)
+		return nil, bad
+	}
+	if estimate.Max > maxEstimate {
+		say(0, "Look through a list once, not once for each entry of another; files, title and branch are cheaper than if.",
+			"The condition may cost too much on a large pull request.")
+		return nil, bad
+	}
+	run, err := env.Program(checked,
+		cel.EvalOptions(cel.OptExhaustiveEval, cel.OptTrackState, cel.OptPartialEval, cel.OptOptimize),
+		cel.CostLimit(maxRun))
+	if err != nil {
+		say(0, "", "The condition can't be used: %v.", err)
+		return nil, bad
+	}
+	p := &program{source: source, ast: checked.NativeRep(), run: run, start: at(0), parts: map[int64]part{}}
+	p.show(p.ast.Expr(), at)
+	return p, nil
+}
+
+// show prepares how e and the expressions that it is made of are shown, so that explaining costs no more than looking up.
+func (p *program) show(e celast.Expr, at func(offset int) Pos) {
+	text := p.source
+	if s, err := cel.ExprToString(e, p.ast.SourceInfo()); err == nil && s != "" {
+		text = s
+	}
+	p.parts[e.ID()] = part{oneLine(text), at(startOf(p.ast.SourceInfo(), e))}
+	for _, o := range operandsOf(e) {
+		p.show(o, at)
+	}
+}
+
+// An estimator tells CEL how large the values of the environment can be.
+type estimator struct{}
+
+// EstimateSize bounds a variable, or the entries of one.
+func (estimator) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
+	path := n.Path()
+	if len(path) == 0 {
+		return nil
+	}
+	v, ok := variables[path[0]]
+	if !ok {
+		return nil
+	}
+	size := cost.SizeEstimate{Min: 0, Max: v.chars}
+	if len(path) == 1 && v.entries > 0 {
+		size.Max = v.entries
+	}
+	if size.Max == 0 {
+		return nil
+	}
+	return &size
+}
+
+// EstimateCallCost leaves every function at CEL's own estimate.
+func (estimator) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
+	return nil
+}
+
+// offsetOf turns CEL's line (from 1) and column (from 0) into an offset in characters.
+func offsetOf(source string, l common.Location) int {
+	offset := 0
+	lines := strings.Split(source, "\n")
+	for i := 0; i < l.Line()-1 && i < len(lines); i++ {
+		offset += utf8.RuneCountInString(lines[i]) + 1
+	}
+	return offset + max(0, l.Column())
+}
+
+// startOf returns the first character of an expression: its leftmost part's.
+func startOf(info *celast.SourceInfo, e celast.Expr) int {
+	start := -1
+	var visit func(celast.Expr)
+	visit = func(e celast.Expr) {
+		if m, ok := info.GetMacroCall(e.ID()); ok && m != e {
+			visit(m)
+			return
+		}
+		if at, ok := info.GetOffsetRange(e.ID()); ok && e.Kind() != celast.UnspecifiedExprKind && (start < 0 || int(at.Start) < start) {
+			start = int(at.Start)
+		}
+		for _, c := range operandsOf(e) {
+			visit(c)
+		}
+	}
+	visit(e)
+	return max(0, start)
+}
+
+// operandsOf returns the parts that an expression is made of.
+func operandsOf(e celast.Expr) []celast.Expr {
+	switch e.Kind() {
+	case celast.CallKind:
+		c := e.AsCall()
+		var out []celast.Expr
+		if c.IsMemberFunction() {
+			out = append(out, c.Target())
+		}
+		return append(out, c.Args()...)
+	case celast.SelectKind:
+		return []celast.Expr{e.AsSelect().Operand()}
+	case celast.ListKind:
+		return e.AsList().Elements()
+	case celast.ComprehensionKind:
+		return []celast.Expr{e.AsComprehension().IterRange()}
+	}
+	return nil
+}
+
+// misread finds names that are not in the environment, with better words for them than CEL's. bound are the variables of
+// the comprehensions around e.
+func misread(e celast.Expr, bound []string, say func(e celast.Expr, hint, message string)) {
+	switch e.Kind() {
+	case celast.SelectKind:
+		sel := e.AsSelect()
+		if op := sel.Operand(); op.Kind() == celast.IdentKind && !slices.Contains(bound, op.AsIdent()) && !sel.IsTestOnly() {
+			group := strings.TrimPrefix(op.AsIdent(), ".")
+			if fields := fieldsOf(group); fields != nil {
+				if !slices.Contains(fields, sel.FieldName()) {
+					say(e, didYouMeanField(group, sel.FieldName(), fields), fmt.Sprintf("%s has no field %q.", group, sel.FieldName()))
+				}
+				return
+			}
+		} else if sel.IsTestOnly() {
+			say(e, "Every field of the environment is there; compare its value.", "has() is not needed here.")
+			return
+		}
+		misread(sel.Operand(), bound, say)
+	case celast.IdentKind:
+		name := strings.TrimPrefix(e.AsIdent(), ".")
+		if slices.Contains(bound, name) || strings.HasPrefix(name, "@") || strings.HasPrefix(name, "__") {
+			return
+		}
+		if fields := fieldsOf(name); fields != nil {
+			say(e, "Use one of its fields: "+strings.Join(fields, ", ")+".", fmt.Sprintf("%s alone is not a value.", name))
+			return
+		}
+		if _, ok := variables[name]; !ok && !slices.Contains(typeNames, name) {
+			hint := didYouMean(name, []string{"approved", "pr", "checks", "reviews", "repo"})
+			for _, v := range environment {
+				if _, field, _ := strings.Cut(v.name, "."); field == name {
+					hint = fmt.Sprintf("Did you mean %q?", v.name)
+				}
+			}
+			say(e, hint, fmt.Sprintf("There is nothing called %q.", name))
+		}
+	case celast.CallKind:
+		if e.AsCall().FunctionName() == "dyn" {
+			say(e, "Leave it out: every value has its type.", "dyn() is not available.")
+			return
+		}
+		for _, c := range operandsOf(e) {
+			misread(c, bound, say)
+		}
+	case celast.ListKind:
+		for _, c := range operandsOf(e) {
+			misread(c, bound, say)
+		}
+	case celast.MapKind:
+		for _, entry := range e.AsMap().Entries() {
+			misread(entry.AsMapEntry().Key(), bound, say)
+			misread(entry.AsMapEntry().Value(), bound, say)
+		}
+	case celast.ComprehensionKind:
+		c := e.AsComprehension()
+		misread(c.IterRange(), bound, say)
+		misread(c.AccuInit(), bound, say)
+		inner := append(slices.Clone(bound), c.IterVar(), c.AccuVar())
+		if c.HasIterVar2() {
+			inner = append(inner, c.IterVar2())
+		}
+		misread(c.LoopCondition(), inner, say)
+		misread(c.LoopStep(), inner, say)
+		misread(c.Result(), inner, say)
+	}
+}
+
+// typeNames are identifiers of CEL itself.
+var typeNames = []string{"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint", "timestamp", "duration", "google"}
+
+// fieldsOf returns the fields of a group such as "pr", or nil.
+func fieldsOf(group string) []string {
+	var out []string
+	for _, v := range environment {
+		if rest, ok := strings.CutPrefix(v.name, group+"."); ok {
+			out = append(out, rest)
+		}
+	}
+	return out
+}
+
+// didYouMeanField looks in the other groups too: pr.green is checks.green.
+func didYouMeanField(group, field string, fields []string) string {
+	if c := nearest(field, fields); c != "" {
+		return fmt.Sprintf("Did you mean %q?", group+"."+c)
+	}
+	for _, v := range environment {
+		if _, f, ok := strings.Cut(v.name, "."); f == field || (!ok && v.name == field) {
+			return fmt.Sprintf("Did you mean %q?", v.name)
+		}
+	}
+	return "It has: " + strings.Join(fields, ", ") + "."
+}
+
+// parseMessage words a complaint of CEL's parser for people.
+func parseMessage(m, source string) (message, hint string) {
+	m = strings.TrimPrefix(m, "Syntax error: ")
+	switch {
+	case strings.Contains(m, "'<EOF>'"):
+		return "The condition is not complete: something is missing at its end.", "Every ( needs its ), every text its closing quote, every operator something on its right."
+	case strings.Contains(m, "token recognition error"):
+		if i := strings.Index(m, "at: "); i >= 0 {
+			m = strings.Trim(m[i+4:], "'")
+		}
+		hint = ""
+		if strings.HasPrefix(m, `"`) || strings.HasPrefix(m, `'`) {
+			hint = "A text needs the same quote at both ends."
+		}
+		if m == "=" {
+			hint = "Compare with =="
+		}
+		return fmt.Sprintf("CEL does not know what to do with %s here.", shorten(m, 40)), hint
+	case strings.Contains(m, "recursion") || strings.Contains(m, "exceeds"):
+		return "The condition is nested too deeply or too long.", ""
+	}
+	if i := strings.Index(m, " expecting "); i >= 0 {
+		m = m[:i]
+	}
+	for _, p := range []string{"mismatched input ", "extraneous input ", "no viable alternative at input ", "missing "} {
+		if rest, ok := strings.CutPrefix(m, p); ok {
+			rest = strings.Trim(rest, "'")
+			switch {
+			case rest == "=" || strings.HasPrefix(rest, "="):
+				hint = "Compare with =="
+			case slices.Contains([]string{"and", "or", "not"}, rest):
+				hint = "CEL writes && for and, || for or, ! for not."
+			}
+			return fmt.Sprintf("This is not expected here: %s", shorten(rest, 40)) + ".", hint
+		}
+	}
+	if containsWord(source, "and") || containsWord(source, "or") || containsWord(source, "not") {
+		hint = "CEL writes && for and, || for or, ! for not."
+	}
+	return "This is not valid CEL: " + shorten(firstLine(m), 120) + ".", hint
+}
+
+func containsWord(s, word string) bool { return slices.Contains(strings.Fields(s), word) }
+
+var (
+	noOverload = regexp.MustCompile(`^found no matching overload for '([^']+)' applied to '(.*)'$`)
+	undeclared = regexp.MustCompile(`^undeclared reference to '([^']+)'(?: \(did you mean '([^']+)'\?\))?`)
+	invalidArg = regexp.MustCompile(`^invalid (\w+) argument`)
+)
+
+// checkMessage words a complaint of CEL's type checker for people.
+func checkMessage(m string) (message, hint string) {
+	m = firstLine(m)
+	if f := noOverload.FindStringSubmatch(m); f != nil {
+		operator := f[1]
+		if sign, ok := operators.FindReverse(operator); ok && sign != "" {
+			operator = sign
+		}
+		types := typeName(strings.NewReplacer("(", "", ").", " and ", ")", "").Replace(f[2]))
+		if i := strings.Index(f[2], ").("); i < 0 {
+			types = typeName(strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(f[2], "("), ")"), ", ", " and "))
+		}
+		if operator == "in" {
+			hint = "On the right of in stands a list, such as pr.labels."
+		}
+		return fmt.Sprintf("%s does not work with %s.", operator, types), hint
+	}
+	if f := undeclared.FindStringSubmatch(m); f != nil {
+		if f[2] != "" {
+			hint = fmt.Sprintf("Did you mean %q?", f[2])
+		}
+		return fmt.Sprintf("There is nothing called %q.", f[1]), hint
+	}
+	if f := invalidArg.FindStringSubmatch(m); f != nil {
+		switch f[1] {
+		case "matches":
+			return "This is not a valid regular expression.", "See https://github.com/google/re2/wiki/Syntax; in CEL, \\ is written \\\\ unless the text begins with r: r\"\\d+\"."
+		case "timestamp":
+			return "This is not a valid time.", "For example: timestamp(\"2026-01-31T00:00:00Z\")"
+		case "duration":
+			return "This is not a valid duration.", "For example: duration(\"36h\")"
+		}
+	}
+	if strings.Contains(m, "comprehension exceeds nesting limit") {
+		return "This looks through lists inside lists inside lists.", "At most two levels of exists, all, filter and map are possible."
+	}
+	return "This is not valid here: " + shorten(typeName(m), 200) + ".", ""
+}
+
+// typeName replaces CEL's names of types by plain ones.
+func typeName(s string) string {
+	return strings.NewReplacer(
+		"google.protobuf.Timestamp", "a time", "google.protobuf.Duration", "a duration",
+		"list(string)", "a list of texts", "string", "a text", "bool", "true or false", "int", "a number", "double", "a number with a point",
+	).Replace(s)
+}
+
+// A Node is one part of a condition with what it saw: an operator with its operands, or a value.
+type Node struct {
+	Text     string  `json:"text"`
+	Op       Op      `json:"op,omitempty"`
+	Result   Result  `json:"result,omitempty"` // of what is true or false
+	Value    string  `json:"value,omitempty"`  // of anything else, and the words of an error
+	Pos      Pos     `json:"pos,omitzero"`
+	Children []*Node `json:"children,omitempty"`
+
+	leaf celast.Expr // what blame looks at
+}
+
+// An Op says how a node follows from its children.
+type Op string
+
+// The operators. The children of a node without one are the values that it looked at.
+const (
+	And    Op = "and"
+	Or     Op = "or"
+	Not    Op = "not"
+	Choose Op = "choose" // children: condition, then, else
+)
+
+// A Result is what a condition came to.
+type Result string
+
+// The results. Unknown: GitHub has not told enough. Failed: it can't be worked out, as with a division by zero.
+const (
+	True    Result = "true"
+	False   Result = "false"
+	Unknown Result = "unknown"
+	Failed  Result = "error"
+)
+
+// evaluate runs the condition and explains it.
+func (p *program) evaluate(f *facts) *Node {
+	out, details, err := p.run.Eval(f.vars)
+	x := explainer{p: p, f: f}
+	if details != nil {
+		x.state = details.State().Value
+	}
+	if x.state == nil || (err != nil && out == nil) { // the cost limit, or a bug of CEL's
+		return &Node{Text: oneLine(p.source), Result: Failed, Value: fmt.Sprint(err), Pos: p.start, leaf: p.ast.Expr()}
+	}
+	n := x.node(p.ast.Expr())
+	// The tree's own root is what CEL returned, whatever a part of it looks like.
+	n.Result, n.Value = resultOf(out)
+	return n
+}
+
+type explainer struct {
+	p     *program
+	f     *facts
+	state func(id int64) (ref.Val, bool)
+}
+
+// node explains an expression that is true or false.
+func (x explainer) node(e celast.Expr) *Node {
+	shown := x.p.parts[e.ID()]
+	n := &Node{Text: shown.text, Pos: shown.pos, leaf: e}
+	if v, ok := x.value(e); ok {
+		n.Result, n.Value = resultOf(v)
+	} else {
+		n.Result = Unknown
+	}
+	if e.Kind() == celast.CallKind {
+		c := e.AsCall()
+		switch c.FunctionName() {
+		case operators.LogicalAnd:
+			n.Op, n.Children = And, x.flat(e, operators.LogicalAnd, nil)
+			return n
+		case operators.LogicalOr:
+			n.Op, n.Children = Or, x.flat(e, operators.LogicalOr, nil)
+			return n
+		case operators.LogicalNot:
+			n.Op, n.Children = Not, []*Node{x.node(c.Args()[0])}
+			return n
+		case operators.Conditional:
+			n.Op = Choose
+			for _, a := range c.Args() {
+				n.Children = append(n.Children, x.node(a))
+			}
+			return n
+		}
+	}
+	for _, o := range operandsOf(e) {
+		if v := x.operand(o); v != nil {
+			n.Children = append(n.Children, v)
+		}
+	}
+	if e.Kind() == celast.IdentKind {
+		n.Children = x.behind(strings.TrimPrefix(e.AsIdent(), "."))
+	}
+	return n
+}
+
+// flat collects the operands of a chain of one operator, which CEL keeps as a balanced tree.
+func (x explainer) flat(e celast.Expr, operator string, into []*Node) []*Node {
+	if e.Kind() == celast.CallKind && e.AsCall().FunctionName() == operator {
+		for _, a := range e.AsCall().Args() {
+			into = x.flat(a, operator, into)
+		}
+		return into
+	}
+	return append(into, x.node(e))
+}
+
+// operand shows a value that a comparison looked at; nil for what is plain from its text.
+func (x explainer) operand(e celast.Expr) *Node {
+	if e.Kind() == celast.LiteralKind || e.Kind() == celast.ListKind {
+		return nil
+	}
+	v, ok := x.value(e)
+	if !ok {
+		return nil
+	}
+	shown := x.p.parts[e.ID()]
+	n := &Node{Text: shown.text, Pos: shown.pos}
+	if _, isBool := v.(types.Bool); isBool || types.IsUnknownOrError(v) {
+		n.Result, n.Value = resultOf(v)
+	} else {
+		n.Value = show(v)
+	}
+	return n
+}
+
+// behind shows what a summary such as checks.green was made from.
+func (x explainer) behind(name string) []*Node {
+	var parts []string
+	switch name {
+	case "checks.green":
+		parts = []string{"checks.passed", "checks.pending", "checks.failed"}
+	case "approved":
+		parts = []string{"reviews.approved_by", "reviews.changes_requested_by"}
+	default:
+		return nil
+	}
+	if variables[name].unknown(x.f.s) {
+		return nil
+	}
+	var out []*Node
+	for _, p := range parts {
+		v, _ := x.f.ResolveName(p)
+		out = append(out, &Node{Text: p, Value: showList(v.([]string))})
+	}
+	return out
+}
+
+func (x explainer) value(e celast.Expr) (ref.Val, bool) {
+	if e.Kind() == celast.LiteralKind {
+		return e.AsLiteral(), true
+	}
+	v, ok := x.state(e.ID())
+	return v, ok && v != nil
+}
+
+func oneLine(s string) string { return shorten(strings.Join(strings.Fields(s), " "), 300) }
+
+// resultOf reads a value that should be true or false.
+func resultOf(v ref.Val) (Result, string) {
+	switch v := v.(type) {
+	case types.Bool:
+		if v {
+			return True, ""
+		}
+		return False, ""
+	case *types.Unknown:
+		return Unknown, ""
+	case *types.Err:
+		return Failed, shorten(firstLine(v.Error()), 200)
+	}
+	return Failed, "it is neither true nor false"
+}
+
+// show writes a value for people, in bounded space.
+func show(v ref.Val) string {
+	switch v := v.(type) {
+	case types.String:
+		return quote(string(v))
+	case traits.Lister:
+		size, ok := v.Size().(types.Int)
+		if !ok {
+			return "a list"
+		}
+		var items []string
+		for i := types.Int(0); i < min(size, shownItems); i++ {
+			items = append(items, show(v.Get(i)))
+		}
+		return listed(items, int(size))
+	case traits.Mapper:
+		return "a mapping"
+	}
+	if s, ok := v.ConvertToType(types.StringType).(types.String); ok {
+		return shorten(string(s), 80)
+	}
+	return shorten(fmt.Sprint(v.Value()), 80)
+}
+
+func showList(list []string) string {
+	var items []string
+	for _, s := range list[:min(len(list), shownItems)] {
+		items = append(items, quote(s))
+	}
+	return listed(items, len(list))
+}
+
+const shownItems = 5
+
+func listed(items []string, size int) string {
+	s := strings.Join(items, ", ")
+	if size > len(items) {
+		s += fmt.Sprintf(", … (%d in all)", size)
+	}
+	return "[" + s + "]"
+}
+
+func quote(s string) string { return fmt.Sprintf("%q", shorten(s, 80)) }

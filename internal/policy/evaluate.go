@@ -1,0 +1,454 @@
+package policy
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+)
+
+// How long to wait before looking again, where GitHub announces nothing.
+var (
+	// lookAgain spaces the looks at something that GitHub works out within seconds.
+	lookAgain = []time.Duration{1 * time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 30 * time.Second}
+	// awaitChecks is for checks, whose events can get lost.
+	awaitChecks = 10 * time.Minute
+	// settle is how long GitHub may go on showing what was there before a write.
+	settle = 30 * time.Second
+)
+
+func lookAfter(looks int) time.Duration { return lookAgain[min(max(looks, 0), len(lookAgain)-1)] }
+
+// Evaluate decides what a pull request needs. It is a function of its arguments and of nothing else: the same snapshot,
+// memory and time give the same decision, and a snapshot that reflects the actions of a decision gives one without
+// actions.
+func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decision {
+	d := decider{e: e, p: e.Policy, s: &s, was: m, now: now}
+	d.next = m
+	d.next.Intents = nil
+	d.next.Looks = 0
+	d.next.DefaultsSeen = m.DefaultsSeen || e.DefaultsSeen
+	d.next.Labels = map[string]pull.LabelMemory{}
+	maps.Copy(d.next.Labels, m.Labels)
+	d.v = Verdict{Policy: e.Source, Head: s.Head.SHA}
+	d.decide()
+
+	for name, l := range d.next.Labels {
+		if l == (pull.LabelMemory{}) {
+			delete(d.next.Labels, name)
+		}
+	}
+	if len(d.next.Labels) == 0 {
+		d.next.Labels = nil
+	}
+	slices.SortStableFunc(d.actions, func(a, b pull.Action) int {
+		return slices.Index(pull.ActionKinds, a.Kind) - slices.Index(pull.ActionKinds, b.Kind)
+	})
+	if e.Source.Mode == DryOnly {
+		d.v.Would, d.actions = d.actions, nil
+		if s.State == pull.Open {
+			d.v.State = DryRun
+		}
+	}
+	d.v.Actions = d.actions
+	return Decision{Verdict: d.v, Actions: d.actions, Memory: d.next, Again: d.again}
+}
+
+// Evaluate decides by p alone; see Effective.Evaluate.
+func (p *Policy) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decision {
+	return p.Effective().Evaluate(s, m, now)
+}
+
+// Applied returns what to remember once a has been done. A label is the service's own from the moment its ledger says
+// that it was set, and no longer from the moment it was taken off.
+func Applied(m pull.Memory, a pull.Action) pull.Memory {
+	if a.Kind != pull.AddLabel && a.Kind != pull.RemoveLabel {
+		return m
+	}
+	m.Labels = maps.Clone(m.Labels)
+	if m.Labels == nil {
+		m.Labels = map[string]pull.LabelMemory{}
+	}
+	l := m.Labels[a.Target]
+	l.Ours = a.Kind == pull.AddLabel
+	m.Labels[a.Target] = l
+	return m
+}
+
+// A decider is one evaluation under way.
+type decider struct {
+	e   Effective
+	p   *Policy
+	s   *pull.Snapshot
+	f   *facts
+	was pull.Memory
+	now time.Time
+
+	v       Verdict
+	actions []pull.Action
+	next    pull.Memory
+	again   time.Time
+}
+
+// lookAt asks for a look at t, unless one is wanted sooner.
+func (d *decider) lookAt(t time.Time) {
+	if d.again.IsZero() || t.Before(d.again) {
+		d.again = t
+	}
+}
+
+func (d *decider) decide() {
+	switch {
+	case d.s.State == pull.Merged:
+		d.v.State = Merged
+		d.v.Reasons = []Reason{{Code: IsMerged, Branch: d.s.Base.Name, SHA: d.s.MergeSHA, By: d.s.MergedBy.Login}}
+	case d.s.State == pull.Closed:
+		d.v.State = Closed
+		d.v.Reasons = []Reason{{Code: IsClosed, Who: who(d.s.Author)}}
+	}
+	if d.p == nil {
+		if d.v.State == "" {
+			d.nothingInForce()
+		}
+		return
+	}
+	d.f = newFacts(d.s, d.p.checks != nil && d.p.checks.noneExpected)
+	switch d.v.State {
+	case Merged:
+		d.branch()
+		return
+	case Closed:
+		return
+	}
+	unknown := false
+	for i := range d.p.labels {
+		unknown = d.label(&d.p.labels[i]) || unknown
+	}
+	d.merge(unknown)
+	if d.e.Source.UsingLast {
+		d.v.Reasons = append(d.v.Reasons, Reason{Code: PolicyUsingLast, Text: d.e.Problem(), Who: []string{WhoPolicy}})
+	}
+}
+
+// nothingInForce says why there is no policy to go by.
+func (d *decider) nothingInForce() {
+	switch {
+	case d.e.hold != nil:
+		d.v.State, d.v.Reasons = Broken, []Reason{*d.e.hold}
+	case len(d.e.Source.Problems) > 0:
+		d.v.State, d.v.Reasons = Broken, []Reason{{Code: PolicyBroken, Text: d.e.Problem(), Who: []string{WhoPolicy}}}
+	default:
+		d.v.State, d.v.Reasons = Observing, []Reason{{Code: NoPolicy}}
+	}
+}
+
+// findLabel finds a label by name. GitHub compares the names of labels without regard to case.
+func findLabel(s *pull.Snapshot, name string) (pull.Label, bool) {
+	var found pull.Label
+	ok := false
+	for _, l := range s.Labels {
+		if strings.EqualFold(l.Name, name) && (!ok || l.Present) {
+			found, ok = l, true
+		}
+	}
+	return found, ok
+}
+
+// label keeps one label in step with its condition, and reports whether it could not because mergeability is unknown.
+//
+// Who owns the label decides. The service takes off only what its own ledger put on and nobody has put on again since.
+// What a person took off while its condition held stays off until the condition has been false.
+func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
+	cond := rule.evaluate(d.f)
+	mem := d.next.Labels[rule.name]
+	l, _ := findLabel(d.s, rule.name)
+	out := Rule{Section: "labels", Name: rule.name, Pos: rule.pos, Condition: cond}
+	setByOther := l.Present && l.SetBy.ID != 0 && !l.SetBy.Same(d.s.Us)
+	takenByOther := l.TakenBy.ID != 0 && !l.TakenBy.Same(d.s.Us)
+	last := d.lastWrite(rule.name)
+
+	// Whose is it? The account alone proves nothing: with a personal token, the service shares it with a person.
+	switch {
+	case setByOther:
+		mem.Ours = false
+	case l.Present && l.SetBy.Same(d.s.Us) && last.Action.Kind == pull.AddLabel:
+		// Also when the pass that set it never learned that it had: the ledger says it tried, GitHub says it is there.
+		mem.Ours = true
+	}
+	add := pull.Action{Kind: pull.AddLabel, Target: rule.name}
+	remove := pull.Action{Kind: pull.RemoveLabel, Target: rule.name}
+
+	switch {
+	case cond.Result == Unknown || cond.Result == Failed || (!l.Present && d.s.LabelsTruncated):
+		out.Outcome, out.Why = LabelUnknown, blame(cond, true, d.f)
+		if cond.Result == True || cond.Result == False {
+			out.Why = []Reason{{Code: FactUnknown, Names: []string{"pr.labels"}, Text: cond.Text}}
+		}
+		awaitsMergeability = slices.ContainsFunc(out.Why, func(r Reason) bool { return r.Code == MergeableUnknown })
+
+	case cond.Result == False:
+		mem.KeptOff = false
+		if takenByOther && l.TakenAt.After(mem.Released) {
+			mem.Released = l.TakenAt
+		}
+		switch {
+		case !l.Present:
+			mem.Ours = false
+			out.Outcome, out.Why = LabelOff, []Reason{{Code: DoesNotHold, Label: rule.name}}
+		case mem.Ours:
+			out.Outcome, out.Why = LabelRemove, []Reason{{Code: DoesNotHold, Label: rule.name}}
+			d.want(&out, remove)
+		default:
+			out.Outcome, out.Why = LabelLeft, []Reason{{Code: LabelSetByOther, Label: rule.name, By: l.SetBy.Login, Who: []string{WhoTriage}}}
+		}
+
+	case l.Present:
+		mem.KeptOff = false
+		out.Outcome, out.Why = LabelOn, []Reason{{Code: Holds, Label: rule.name}}
+
+	default: // it should be there and is not
+		offAgain := takenByOther && l.TakenAt.After(mem.Released)
+		switch {
+		case mem.Ours && last.Action.Kind == pull.RemoveLabel:
+			mem.Ours = false // the service took it off itself
+		case mem.Ours && !offAgain && last.Status == pull.Done && d.now.Before(last.DoneAt.Add(settle)):
+			// Put on a moment ago, and nothing says that it was taken off: GitHub may be showing what was before.
+			out.Outcome, out.Why = LabelSettling, []Reason{{Code: LabelWritten, Label: rule.name}}
+			d.lookAt(last.DoneAt.Add(settle))
+			d.v.Rules = append(d.v.Rules, out)
+			return false
+		case mem.Ours || offAgain:
+			// If it was ours, somebody took it off, whoever GitHub says it was.
+			mem.KeptOff, mem.Ours = true, false
+		}
+		if mem.KeptOff {
+			r := Reason{Code: LabelTakenByOther, Label: rule.name, Who: []string{WhoTriage}}
+			if takenByOther {
+				r.By = l.TakenBy.Login
+			}
+			out.Outcome, out.Why = LabelKeptOff, []Reason{r}
+		} else {
+			out.Outcome, out.Why = LabelAdd, []Reason{{Code: Holds, Label: rule.name}}
+			d.want(&out, add)
+		}
+	}
+	d.next.Labels[rule.name] = mem
+	d.v.Rules = append(d.v.Rules, out)
+	return awaitsMergeability
+}
+
+// lastWrite returns the newer of the ledger's rows that put the label on or took it off, if GitHub has it or may have it.
+func (d *decider) lastWrite(label string) pull.Intent {
+	var last pull.Intent
+	for _, kind := range []pull.ActionKind{pull.AddLabel, pull.RemoveLabel} {
+		in, ok := d.was.Intent(kind, label)
+		if ok && (in.Status == pull.Executing || in.Status == pull.Done) && (last.Action.Kind == "" || in.StartedAt.After(last.StartedAt)) {
+			last = in
+		}
+	}
+	return last
+}
+
+// want adds an action, unless GitHub refused it lately: then the rule says so, and when it is tried again.
+func (d *decider) want(rule *Rule, a pull.Action) bool {
+	if until, words, held := d.was.Withheld(a, d.now); held {
+		rule.Outcome = Withheld
+		rule.Why = []Reason{{Code: Refused, Text: shorten(words, 300), Until: until.UTC(), Who: []string{WhoAdmin}}}
+		d.lookAt(until)
+		return false
+	}
+	d.actions = append(d.actions, a)
+	return true
+}
+
+// merge decides whether to merge, and if not, says everything that is missing.
+func (d *decider) merge(look bool) {
+	rule := d.p.merge
+	if rule == nil {
+		d.v.State = Waiting
+		d.v.Reasons = []Reason{{Code: NoMergeRule, Who: []string{WhoWriter}}}
+		if d.e.hold != nil {
+			d.v.Reasons = []Reason{*d.e.hold}
+		}
+		d.look(look)
+		return
+	}
+	out := Rule{Section: "merge", Pos: rule.pos, Outcome: MergeWaits, Condition: rule.when.evaluate(d.f)}
+	method, reasons := d.obstacles()
+	reasons = append(reasons, blame(out.Condition, true, d.f)...)
+	if out.Condition.Result != True && len(reasons) == 0 {
+		// Unreachable unless blame misses a way to be false; never merge on a condition that does not hold.
+		reasons = []Reason{{Code: ConditionFalse, Text: out.Condition.Text, Who: []string{WhoPolicy}}}
+	}
+	known := d.s.Mergeable == pull.MergeableClean || d.s.Mergeable == pull.MergeableConflict
+	if !known {
+		reasons = append(reasons, Reason{Code: MergeableUnknown})
+	}
+	reasons = sorted(distinct(reasons))
+
+	merge := pull.Action{Kind: pull.Merge, Target: string(d.s.Head.SHA), SHA: d.s.Head.SHA, Method: method}
+	asked, _ := d.was.Intent(pull.Merge, merge.Target)
+	switch {
+	case len(reasons) == 1 && reasons[0].Code == MergeableUnknown:
+		look = true
+	case len(reasons) > 0:
+	case asked.Status == pull.Done && d.now.Before(asked.DoneAt.Add(settle)):
+		d.v.Holds = true
+		reasons = []Reason{{Code: Merging, Method: method, SHA: d.s.Head.SHA}}
+		d.lookAt(asked.DoneAt.Add(settle))
+	case d.s.Blocked:
+		// GitHub's own rules may wait for this service's report, which turns green with this very decision: so look
+		// again soon. Trying anyway would be refused, and a refusal is not repeated for an hour.
+		d.v.Holds = true
+		reasons = []Reason{{Code: GitHubRules, Who: []string{WhoAdmin}}}
+		if d.was.Looks < len(lookAgain) {
+			look = true
+		} else {
+			d.next.Looks = d.was.Looks
+			d.lookAt(d.now.Add(awaitChecks))
+		}
+	default:
+		d.v.Holds = true
+		d.v.State = Ready
+		out.Outcome = MergeNow
+		out.Why = []Reason{{Code: ReadyToMerge, Method: method, SHA: d.s.Head.SHA, Branch: d.s.Base.Name}}
+		if !d.want(&out, merge) {
+			d.v.State = Blocked
+			if in, _ := d.was.Intent(pull.Merge, merge.Target); in.Passing {
+				d.v.State = Waiting
+			}
+		}
+		reasons = out.Why
+	}
+	out.Why = reasons
+	d.v.Rules = append(d.v.Rules, out)
+	d.v.Reasons = reasons
+	if d.v.State == "" {
+		d.v.State = Waiting
+		if slices.ContainsFunc(reasons, func(r Reason) bool { return r.Code.blocks() }) {
+			d.v.State = Blocked
+		}
+	}
+	if hasCode(reasons, ChecksPending, ChecksMissing) {
+		d.lookAt(d.now.Add(awaitChecks))
+	}
+	d.look(look)
+}
+
+// hasCode looks for a code among reasons and their alternatives.
+func hasCode(reasons []Reason, codes ...Code) bool {
+	return slices.ContainsFunc(reasons, func(r Reason) bool {
+		return slices.Contains(codes, r.Code) || hasCode(r.Any, codes...)
+	})
+}
+
+// look asks for the next of a row of ever rarer looks.
+func (d *decider) look(wanted bool) {
+	if wanted {
+		d.next.Looks = d.was.Looks + 1
+		d.lookAt(d.now.Add(lookAfter(d.was.Looks)))
+	}
+}
+
+// obstacles are what keeps a pull request from being merged whatever the policy says, and the method to merge with.
+func (d *decider) obstacles() (pull.MergeMethod, []Reason) {
+	s := d.s
+	var out []Reason
+	if d.e.hold != nil {
+		out = append(out, *d.e.hold)
+	}
+	if s.Archived {
+		out = append(out, Reason{Code: Archived, Who: []string{WhoAdmin}})
+	}
+	if s.Draft {
+		out = append(out, d.f.draft())
+	}
+	if s.Mergeable == pull.MergeableConflict {
+		out = append(out, d.f.conflict())
+	}
+	if s.Head.SHA == "" || s.Base.Name == "" {
+		out = append(out, Reason{Code: HeadGone, Who: who(s.Author)})
+	}
+	switch s.Permission {
+	case pull.PermissionTriage, pull.PermissionRead, pull.PermissionNone:
+		out = append(out, Reason{Code: CannotWrite, By: s.Us.Login, Who: []string{WhoAdmin}})
+	}
+	method := d.p.merge.method
+	switch {
+	case len(s.AllowedMethods) == 0:
+		out = append(out, Reason{Code: NoMethodAllowed, Who: []string{WhoAdmin}})
+	case method == "":
+		for _, m := range []pull.MergeMethod{pull.Squash, pull.MergeCommit, pull.Rebase} {
+			if slices.Contains(s.AllowedMethods, m) {
+				method = m
+				break
+			}
+		}
+	case !slices.Contains(s.AllowedMethods, method):
+		var allowed []string
+		for _, m := range s.AllowedMethods {
+			allowed = append(allowed, string(m))
+		}
+		out = append(out, Reason{Code: MethodNotAllowed, Method: method, Names: allowed, Who: []string{WhoAdmin, WhoPolicy}})
+	}
+	return method, out
+}
+
+// sorted puts what a person has to change before what only has to be waited for.
+func sorted(reasons []Reason) []Reason {
+	rank := func(r Reason) int {
+		switch {
+		case r.Code.blocks():
+			return 0
+		case r.Code == MergeableUnknown || r.Code == FactUnknown:
+			return 2
+		}
+		return 1
+	}
+	slices.SortStableFunc(reasons, func(a, b Reason) int { return rank(a) - rank(b) })
+	return reasons
+}
+
+// branch deletes the head branch of a pull request that the service has merged.
+func (d *decider) branch() {
+	if d.p.merge == nil || !d.p.merge.deleteBranch {
+		return
+	}
+	s := d.s
+	out := Rule{Section: "merge", Name: "delete-branch", Pos: d.p.merge.pos, Outcome: BranchKept}
+	merged, _ := d.was.Intent(pull.Merge, string(s.Head.SHA))
+	ours := merged.Status == pull.Done || merged.Status == pull.Executing
+	why := Reason{Branch: s.Head.Name}
+	switch {
+	case s.HeadBranchTip == "":
+		why.Code = BranchIsDeleted
+	case !ours || (s.MergedBy.ID != 0 && s.Us.ID != 0 && !s.MergedBy.Same(s.Us)):
+		why.Code, why.By = BranchNotOurs, s.MergedBy.Login
+	case s.Fork:
+		why.Code = BranchOfFork
+	case s.Head.Name == "" || s.Head.Name == s.Base.Name || s.Head.Name == s.DefaultBranch:
+		why.Code = BranchProtected
+	case s.HeadBranchTip != s.Head.SHA:
+		why.Code = BranchMoved
+	default:
+		why.Code = BranchUnused
+		out.Outcome = BranchDelete
+	}
+	out.Why = []Reason{why}
+	if out.Outcome == BranchDelete {
+		d.want(&out, pull.Action{Kind: pull.DeleteBranch, Target: s.Head.Name, SHA: s.Head.SHA})
+	}
+	d.v.Rules = append(d.v.Rules, out)
+}
+
+// identity is a key under which equal values meet.
+func identity(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic("policy: reasons are plain data and always marshal: " + err.Error())
+	}
+	return string(text)
+}

@@ -1,0 +1,193 @@
+package policy
+
+import (
+	"fmt"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+)
+
+// FileName is where a repository keeps its policy, and an owner's .github repository the defaults.
+const FileName = ".github/pr-manager.yml"
+
+// MaxSize is how many bytes a policy file may have.
+const MaxSize = 64 << 10
+
+// A Mode says whether a policy acts.
+type Mode string
+
+// The modes.
+const (
+	Active  Mode = "active"
+	DryOnly Mode = "dry-run"
+)
+
+// A Policy is a valid policy file, compiled. It does not change once made and may be used by many at once.
+type Policy struct {
+	path   string
+	mode   Mode // "" when the file does not say
+	labels []labelRule
+	merge  *mergeRule
+	checks *checksRule
+
+	hasLabels bool // the file has the section, even if it is empty: then it takes no defaults for it
+}
+
+type labelRule struct {
+	name string
+	pos  Pos
+	shorthands
+	when *program // nil: there is no `if`
+}
+
+type mergeRule struct {
+	pos          Pos
+	when         *program
+	method       pull.MergeMethod // "" when the file does not say
+	methodPos    Pos
+	deleteBranch bool
+}
+
+type checksRule struct {
+	noneExpected bool
+}
+
+// Labels returns the names of the labels that the policy governs, in the order of the file.
+func (p *Policy) Labels() []string {
+	names := make([]string, len(p.labels))
+	for i, l := range p.labels {
+		names[i] = l.name
+	}
+	return names
+}
+
+// Mode returns the mode that the policy is in.
+func (p *Policy) Mode() Mode {
+	if p.mode == "" {
+		return Active
+	}
+	return p.mode
+}
+
+// Merges reports whether the policy has a merge rule.
+func (p *Policy) Merges() bool { return p.merge != nil }
+
+// over returns p with the sections that it lacks taken from the owner's defaults.
+func (p *Policy) over(defaults *Policy) *Policy {
+	q := *p
+	if q.mode == "" {
+		q.mode = defaults.mode
+	}
+	if !q.hasLabels {
+		q.labels, q.hasLabels = defaults.labels, defaults.hasLabels
+	}
+	if q.merge == nil {
+		q.merge = defaults.merge
+	}
+	if q.checks == nil {
+		q.checks = defaults.checks
+	}
+	return &q
+}
+
+// An Effective is the policy that is in force for a repository, and how that came about. It depends on nothing but the
+// documents that it was made from, so callers may keep it by their ids. It does not change once made and may be used by
+// many at once.
+type Effective struct {
+	Source Source
+	// Policy is what is in force; nil while nothing is, because there is none or it is not valid.
+	Policy *Policy
+	// RepoValid: the repository has a file of its own and it is valid as it is now, so it is the one to fall back on later.
+	RepoValid bool
+	// DefaultsSeen is to be remembered (pull.Memory.DefaultsSeen): the owner's defaults were there once.
+	DefaultsSeen bool
+
+	hold *Reason // nothing is merged while this is set
+}
+
+// Problem returns the first problem of the files, in one line, or "".
+func (e Effective) Problem() string {
+	if len(e.Source.Problems) == 0 {
+		return ""
+	}
+	return e.Source.Problems[0].String()
+}
+
+// Resolve works out the policy that is in force.
+//
+// The repository's own file counts, completed by the owner's defaults: a top-level section that it lacks is taken from
+// there whole. A file that is not valid leaves the last valid one in force (lastValid, which may be the zero Document),
+// with the problems beside it; without one, nothing is in force. Defaults that were seen once (defaultsSeen) and are gone
+// now, or are not valid, may have held back merges that nothing holds back any more: so nothing is merged until they are
+// back.
+func Resolve(repo, defaults, lastValid pull.Document, defaultsSeen bool) Effective {
+	e := Effective{DefaultsSeen: defaultsSeen || defaults.Found}
+	e.Source = Source{Path: FileName, OID: repo.OID, Found: repo.Found || defaults.Found || defaultsSeen}
+
+	var own *Policy
+	if repo.Found {
+		var bad Problems
+		if own, bad = read(FileName, repo); bad == nil {
+			e.RepoValid = true
+		} else {
+			e.Source.Problems = bad
+			if lastValid.Found {
+				own, bad = read(FileName, lastValid)
+				e.Source.UsingLast = bad == nil
+			}
+			if own == nil {
+				return e
+			}
+		}
+	}
+
+	var base *Policy
+	switch {
+	case defaults.Found:
+		var bad Problems
+		if base, bad = read(defaultsPath(defaults), defaults); bad != nil {
+			e.Source.Problems = append(e.Source.Problems, bad...)
+			e.hold = &Reason{Code: DefaultsBroken, Text: bad[0].String(), Who: []string{WhoOwner}}
+		}
+	case defaultsSeen:
+		e.hold = &Reason{Code: DefaultsGone, Who: []string{WhoOwner}}
+	}
+	e.Source.Defaults = base != nil
+
+	switch {
+	case own != nil && base != nil:
+		e.Policy = own.over(base)
+	case own != nil:
+		e.Policy = own
+	case base != nil:
+		e.Policy = base
+		e.Source.Path = base.path
+	}
+	if e.Policy != nil {
+		e.Source.Mode = e.Policy.Mode()
+	}
+	return e
+}
+
+// Effective returns p as if it were the only policy there is, for tools that evaluate a file that no repository has.
+func (p *Policy) Effective() Effective {
+	return Effective{Policy: p, RepoValid: true, Source: Source{Path: p.path, Found: true, Mode: p.Mode()}}
+}
+
+// read parses a document, which may be one that could not be read at all.
+func read(path string, d pull.Document) (*Policy, Problems) {
+	if d.Unreadable != "" {
+		return nil, Problems{{
+			Pos:     Pos{Path: path},
+			Message: fmt.Sprintf("The file can't be read: it is %s.", d.Unreadable),
+			Hint:    fmt.Sprintf("A policy is UTF-8 text of at most %d KiB.", MaxSize>>10),
+		}}
+	}
+	return Parse(path, []byte(d.Text))
+}
+
+func defaultsPath(d pull.Document) string {
+	if d.Path == "" {
+		return "defaults of the owner: " + FileName
+	}
+	return d.Path
+}

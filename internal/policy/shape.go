@@ -1,0 +1,60 @@
+package policy
+
+import (
+	"reflect"
+	"strings"
+)
+
+// The types below are the shape of the file: which keys it has, and where. The parser takes its known keys from them, and
+// docs/pr-manager.schema.json, which editors read, is generated from them; so the three can't differ.
+
+type fileShape struct {
+	Version int                   `json:"version" jsonschema:"required,enum=1" jsonschema_description:"The version of this format. Always 1."`
+	Mode    Mode                  `json:"mode,omitempty" jsonschema:"enum=active,enum=dry-run" jsonschema_description:"active (the default), or dry-run: decide and explain, write nothing."`
+	Labels  map[string]labelShape `json:"labels,omitempty" jsonschema_description:"Labels that are kept in step with their conditions: added when all of them hold, removed when they no longer do."`
+	Checks  *checksShape          `json:"checks,omitempty" jsonschema_description:"What is known about the checks of this repository."`
+	Merge   *mergeShape           `json:"merge,omitempty" jsonschema_description:"When and how pull requests are merged. Without it, merging is left to people."`
+}
+
+type labelShape struct {
+	Files  texts     `json:"files,omitempty" jsonschema_description:"Globs over the paths of the changed files, one of which has to match. A glob that begins with ! takes files out again."`
+	Lines  ranges    `json:"lines,omitempty" jsonschema_description:"How many lines are added and deleted together: 500.. or ..10 or 10..499 or 42."`
+	Title  texts     `json:"title,omitempty" jsonschema_description:"Regular expressions (RE2), one of which has to match somewhere in the title."`
+	Branch texts     `json:"branch,omitempty" jsonschema_description:"Globs over the name of the head branch, one of which has to match. A glob that begins with ! takes names out again."`
+	Author texts     `json:"author,omitempty" jsonschema_description:"Logins, one of which has to be the author's. An App's login ends in [bot]."`
+	If     condition `json:"if,omitempty" jsonschema_description:"A condition in CEL."`
+}
+
+type checksShape struct {
+	NoneExpected bool `json:"none-expected,omitempty" jsonschema_description:"true: nothing reports on this repository's commits, so checks.green holds although there is no check."`
+}
+
+type mergeShape struct {
+	If           condition `json:"if" jsonschema:"required" jsonschema_description:"The condition, in CEL, under which a pull request is merged. Drafts and conflicts are never merged, whatever it says."`
+	Method       string    `json:"method,omitempty" jsonschema:"enum=squash,enum=merge,enum=rebase" jsonschema_description:"How to merge. Without it, the first that the repository allows of squash, merge and rebase."`
+	DeleteBranch bool      `json:"delete-branch,omitempty" jsonschema_description:"true: delete the head branch after the service has merged it, if nothing was pushed to it since."`
+}
+
+// texts is one string or a list of them; ranges the same with plain numbers too; condition is a string or true or false.
+type (
+	texts     []string
+	ranges    []string
+	condition string
+)
+
+// keysOf returns the keys of a shape, in their order.
+func keysOf[Shape any]() []string {
+	t := reflect.TypeFor[Shape]()
+	keys := make([]string, t.NumField())
+	for i := range keys {
+		keys[i], _, _ = strings.Cut(t.Field(i).Tag.Get("json"), ",")
+	}
+	return keys
+}
+
+var (
+	fileKeys   = keysOf[fileShape]()
+	labelKeys  = keysOf[labelShape]()
+	checksKeys = keysOf[checksShape]()
+	mergeKeys  = keysOf[mergeShape]()
+)
