@@ -55,7 +55,7 @@ var ErrNotFound = errors.New("not found")
 // Totals are the counters of an installation.
 type Totals struct {
 	Received     int64 // deliveries kept
-	Processed    int64 // of them, done
+	Processed    int64 // finished attempts at a delivery, failed ones included
 	Errors       int64 // failed attempts
 	Duplicates   int64 // deliveries whose id was known
 	Dead         int64 // wait for a person
@@ -67,6 +67,7 @@ type Totals struct {
 	OldestDue    time.Time
 	LastDone     time.Time // when a delivery was last processed
 	Paused       bool      // an operator stopped the taking
+	Parked       time.Time // some scope's budget at GitHub is spent until then; zero: none
 }
 
 // A Work is one key that is due, or in a worker's hands.
@@ -79,6 +80,7 @@ type Work struct {
 	Since     time.Time // when the oldest unanswered hint arrived
 	Running   bool
 	Fails     int
+	Dead      bool // failed too often; waits for a person, or for the next webhook about it
 	Priority  pull.Priority
 	Parked    time.Time // its scope's budget at GitHub is spent until then; zero otherwise
 }

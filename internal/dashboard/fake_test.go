@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"crypto/sha1"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -161,7 +162,7 @@ func (f *fakeStore) open(repo pull.Repo, n int, title, verdict, sentence string,
 	now := time.Now()
 	f.details = append(f.details, Detail{Row: pull.Row{
 		Key: pull.PullKey(repo.ID, n), Repo: repo, Number: n, Title: title, Author: "mona", State: pull.Open,
-		URL: fmt.Sprintf("https://github.com/%s/pull/%d", repo.FullName(), n), Head: pull.SHA(fmt.Sprintf("%040x", n*7919*104729)),
+		URL: fmt.Sprintf("https://github.com/%s/pull/%d", repo.FullName(), n), Head: pull.SHA(fmt.Sprintf("%x", sha1.Sum([]byte(title)))),
 		HeadRef: "feature/" + fmt.Sprint(n), Base: "main", Labels: labels, UpdatedAt: now.Add(-time.Duration(n) * time.Minute),
 		Verdict: verdict, Sentence: sentence, DecidedAt: now.Add(-time.Duration(n) * 40 * time.Second),
 	}})

@@ -128,7 +128,7 @@ func (d *Dashboard) favicon(w http.ResponseWriter, r *http.Request) error {
 const (
 	openShown     = 200
 	mergedShown   = 12
-	deliveryShown = 25
+	deliveryShown = 16
 	dueShown      = 12
 )
 
@@ -175,6 +175,7 @@ type frontPage struct {
 	frame
 	Counters   []counter
 	Paused     bool
+	Parked     stamp
 	Groups     []pullGroup
 	Open       int
 	More       bool
@@ -210,6 +211,9 @@ func (d *Dashboard) frontPage(o *overview, now time.Time) frontPage {
 	p := frontPage{frame: d.frame(nil, "Pull requests"), Counters: counters(o.totals), Paused: o.totals.Paused}
 	p.Live = true
 	p.Hook = strings.TrimSuffix(d.o.PublicURL, "/") + "/webhook"
+	if o.totals.Parked.After(now) {
+		p.Parked = at(o.totals.Parked, now)
+	}
 	p.Oldest = at(o.totals.OldestQueued, now)
 	var open []pullView
 	for _, r := range o.open {
@@ -245,7 +249,7 @@ func counters(t Totals) []counter {
 	}
 	return []counter{
 		{"received", "received", t.Received, "", "deliveries kept"},
-		{"processed", "processed", t.Processed, "", "deliveries done"},
+		{"processed", "processed", t.Processed, "", "finished attempts at a delivery"},
 		{"waiting", "waiting", t.QueueLength, waiting, "accepted and not yet processed"},
 		{"inflight", "in flight", t.InFlight, "", "pull requests being looked at now"},
 		{"actions", "actions", t.Actions, "", "writes to GitHub that were done"},
@@ -258,7 +262,6 @@ func counters(t Totals) []counter {
 type pullPage struct {
 	frame
 	Pull       pullView
-	Base       string
 	Summary    verdictView
 	Problem    string
 	Actions    []actionView
@@ -290,8 +293,10 @@ func (d *Dashboard) pullPage(w http.ResponseWriter, r *http.Request) error {
 	for _, in := range det.Intents {
 		p.Actions = append(p.Actions, d.actionView(in, now))
 	}
-	if det.Work != nil {
-		v := d.workView(*det.Work, now)
+	// A look that is merely planned stands beside the commit; what is under way, overdue or in trouble is said aloud.
+	if w := det.Work; w != nil && (w.Running || w.Dead || w.Fails > 0 || w.Parked.After(now) || !w.DueAt.After(now)) {
+		v := d.workView(*w, now)
+		v.Text = strings.ToUpper(v.Text[:1]) + v.Text[1:] + "."
 		p.Work = &v
 	}
 	for _, h := range det.History {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/notice"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
@@ -73,7 +74,11 @@ func (d *Dashboard) verdictView(v pull.Verdict) verdictView {
 	text := func(s string, limit int) string { return clean(d.o.Secrets.Scrub(s), limit) }
 	reasons := func(rs []policy.Reason) (out []string) {
 		for _, r := range rs[:min(len(rs), 40)] {
-			out = append(out, text(reasonText(r), 500))
+			say := notice.Reason(r)
+			if who := notice.Unblock(r); who != "" {
+				say += " Who can help: " + who + "."
+			}
+			out = append(out, text(say, 600))
 		}
 		return out
 	}
@@ -82,8 +87,11 @@ func (d *Dashboard) verdictView(v pull.Verdict) verdictView {
 		out.Mode = strings.TrimPrefix(out.Mode+", the last valid version", ", ")
 	}
 	out.Reasons = reasons(tree.Reasons)
+	if len(out.Reasons) == 1 && strings.EqualFold(out.Reasons[0], v.Sentence) {
+		out.Reasons = nil // the headline has just said it
+	}
 	for _, p := range tree.Policy.Problems[:min(len(tree.Policy.Problems), 20)] {
-		out.Problems = append(out.Problems, text(p.String(), 400))
+		out.Problems = append(out.Problems, text(notice.Problem(p), 400))
 	}
 	for _, a := range tree.Would {
 		out.Would = append(out.Would, text(cmp.Or(verbs[a.Kind], string(a.Kind))+" "+a.Target, 200))

@@ -293,6 +293,8 @@ func (d *Dashboard) workView(w Work, now time.Time) workView {
 	switch {
 	case w.Running:
 		v.Text = "being looked at"
+	case w.Dead:
+		v.Text = fmt.Sprintf("failed %s; waits for a person", times(w.Fails))
 	case w.Parked.After(now):
 		v.Text = "GitHub's limit is reached; goes on " + ago(w.Parked, now)
 	case w.Fails > 0:

@@ -208,12 +208,10 @@ func (m *Metrics) Seen() (all Seen, byEvent map[string]Seen) {
 func (m *Metrics) Attempt(a pull.Attempt) {
 	e := EventLabel(a.Event)
 	m.processed.WithLabelValues(e).Inc()
+	m.seen[e].processed.Add(1)
 	if a.Failed {
 		m.failed.WithLabelValues(e).Inc()
 		m.seen[e].errors.Add(1)
-	}
-	if a.Status == pull.Processed {
-		m.seen[e].processed.Add(1)
 	}
 	if a.Status == pull.Processed || a.Status == pull.Dead {
 		m.duration.WithLabelValues(e).Observe(a.Took.Seconds())
