@@ -1,0 +1,118 @@
+package process
+
+import (
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
+)
+
+// Acknowledged means kept: whatever got a 202 before the process was killed is in the database once, and is processed by
+// the process after it.
+func TestKillUnderLoadLosesNothing(t *testing.T) {
+	for _, engine := range []string{"sqlite", "postgres"} {
+		t.Run(engine, func(t *testing.T) {
+			rounds := 20
+			if testing.Short() {
+				rounds = 3
+			}
+			if n, err := strconv.Atoi(os.Getenv("KILLS")); err == nil {
+				rounds = n
+			}
+			dir := t.TempDir()
+			driver, source := "sqlite", filepath.Join(dir, "data", "github-pr-manager.db")
+			env := working(t, "LEASE=1s")
+			if engine == "postgres" {
+				driver, source = "pgx", testenv.Postgres(t)
+				env = append(env, "DATABASE_URL="+source)
+			}
+
+			var mu sync.Mutex
+			acknowledged := map[string]bool{}
+			sent := 0
+			for round := range rounds {
+				p := testenv.Start(t, testenv.Options{Env: env, Dir: dir, Timeout: 30 * time.Second})
+				var senders sync.WaitGroup
+				for s := range 16 {
+					senders.Go(func() {
+						for n := 0; ; n++ {
+							id := deliveryID(round, s<<32|n)
+							status := deliver(p.URL, secret, id, pullRequest(n%200))
+							mu.Lock()
+							sent++
+							if status == 202 {
+								acknowledged[id] = true
+							}
+							mu.Unlock()
+							if status == 0 { // killed
+								return
+							}
+						}
+					})
+				}
+				time.Sleep(50*time.Millisecond + rand.N(400*time.Millisecond))
+				p.Kill(t)
+				senders.Wait()
+			}
+
+			p := testenv.Start(t, testenv.Options{Env: env, Dir: dir, Timeout: 30 * time.Second})
+			eventually(t, 90*time.Second, "everything is processed", func() bool { return askStats(t, p).QueueLength == 0 })
+			if code, _ := p.Stop(t); code != 0 {
+				t.Errorf("SIGTERM at the end: exit %d, want 0", code)
+			}
+
+			db, err := sql.Open(driver, source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			rows, err := db.Query("SELECT delivery_id, status FROM webhook_logs")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rows.Close()
+			kept := map[string]int{}
+			statuses := map[string]int{}
+			for rows.Next() {
+				var id, status string
+				if err := rows.Scan(&id, &status); err != nil {
+					t.Fatal(err)
+				}
+				kept[id]++
+				statuses[status]++
+			}
+			if err := rows.Err(); err != nil {
+				t.Fatal(err)
+			}
+			lost, doubled := 0, 0
+			for id := range acknowledged {
+				if kept[id] == 0 {
+					lost++
+				}
+			}
+			for _, n := range kept {
+				if n > 1 {
+					doubled++
+				}
+			}
+			summary := fmt.Sprintf("%d kills: %d sent, %d acknowledged, %d kept, by status %v", rounds, sent, len(acknowledged), len(kept), statuses)
+			t.Log(summary)
+			if lost > 0 || doubled > 0 || statuses["processed"] != len(kept) {
+				t.Errorf("%s; %d acknowledged are lost, %d are there twice; want none, and all processed", summary, lost, doubled)
+			}
+			if len(acknowledged) < 10*rounds {
+				t.Errorf("%s: too few to prove anything", summary)
+			}
+		})
+	}
+}
