@@ -1,0 +1,49 @@
+package store
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// A clock is a known moment, and Go's monotonic time since.
+type clock struct{ at atomic.Pointer[reference] }
+
+type reference struct {
+	base time.Time // the database's clock …
+	when time.Time // … at this reading of ours, which carries Go's monotonic clock
+}
+
+// Now is the store's time, to the microsecond: the only one that leases, due times and timestamps go by.
+func (s *Store) Now() time.Time {
+	if s.o.Clock != nil {
+		return s.o.Clock().UTC().Truncate(time.Microsecond)
+	}
+	r := s.clock.at.Load()
+	return r.base.Add(time.Since(r.when)).UTC().Truncate(time.Microsecond)
+}
+
+// syncClock looks at the database's clock. SQLite's is this machine's.
+func (s *Store) syncClock(ctx context.Context) error {
+	if s.sqlite != nil {
+		now := time.Now()
+		s.clock.at.Store(&reference{base: now.Round(0), when: now})
+		return nil
+	}
+	best := time.Duration(-1)
+	var ref reference
+	for range 3 { // the quickest answer says it most exactly
+		asked := time.Now()
+		var us int64
+		if err := s.db.QueryRowContext(ctx, postgresClock).Scan(&us); err != nil {
+			return err
+		}
+		answered := time.Now()
+		if took := answered.Sub(asked); best < 0 || took < best {
+			best = took
+			ref = reference{base: time.UnixMicro(us).Add(took / 2), when: answered}
+		}
+	}
+	s.clock.at.Store(&ref)
+	return nil
+}

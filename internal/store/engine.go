@@ -1,0 +1,432 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"golang.org/x/sys/unix"
+	driver "modernc.org/sqlite"
+	code "modernc.org/sqlite/lib"
+)
+
+// A sqlite is the writing side of an SQLite file: the one connection that writes, and a second that only writes the
+// write-ahead log back, so that no writer ever pays for it.
+type sqlite struct {
+	path     string
+	lock     *os.File
+	turn     chan struct{} // held by whoever writes
+	db       *sql.DB
+	conn     *sql.Conn
+	prepared map[*statement]*sql.Stmt
+	back     *sql.DB
+}
+
+// The write-ahead log is written back by Maintain. Without one (a command, a process that hangs) the writer does it
+// itself, but late: 128 MiB.
+const (
+	pageSize        = 8192
+	lateCheckpoint  = 16384 // pages
+	walLimit        = 32 << 20
+	readConnections = 4
+)
+
+func (s *Store) openSQLite(ctx context.Context, path string) (err error) {
+	path = strings.TrimPrefix(path, "//")
+	if path == "" || strings.HasPrefix(path, ":memory:") {
+		return errors.New("sqlite: names no file; want sqlite: and a path, such as sqlite:data/github-pr-manager.db")
+	}
+	s.name = "SQLite file " + path
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return fmt.Errorf("make the directory of %s: %w", s.name, cause(err))
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory; name a file in it", s.name)
+	}
+	// The file is opened once as the system sees it, because SQLite says "unable to open database file" to everything.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return fmt.Errorf("open %s: %w; its directory and the file must be writable", s.name, cause(err))
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("open %s: %w", s.name, err)
+	}
+	q := &sqlite{path: path, turn: make(chan struct{}, 1), prepared: make(map[*statement]*sql.Stmt)}
+	s.sqlite = q
+	if !s.o.SQLiteNoLock {
+		if q.lock, err = lockFile(path + ".lock"); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+
+	// The page size is for new files; a page holds two to four compressed deliveries.
+	writer := []string{
+		"busy_timeout(5000)", fmt.Sprintf("page_size(%d)", pageSize), "journal_mode(wal)",
+		"synchronous(full)", "foreign_keys(on)", fmt.Sprintf("wal_autocheckpoint(%d)", lateCheckpoint),
+		fmt.Sprintf("journal_size_limit(%d)", walLimit), "cache_size(-16384)", "temp_store(memory)",
+	}
+	if q.db, err = sql.Open("sqlite", dsn(path, writer...)); err != nil {
+		return fmt.Errorf("open %s: %w", s.name, err)
+	}
+	q.db.SetMaxOpenConns(1)
+	if q.conn, err = q.db.Conn(ctx); err != nil {
+		return fmt.Errorf("open %s: %w", s.name, plain(err))
+	}
+	for _, want := range [][2]string{{"journal_mode", "wal"}, {"synchronous", "2"}, {"busy_timeout", "5000"}} {
+		var got string
+		if err := q.conn.QueryRowContext(ctx, "PRAGMA "+want[0]).Scan(&got); err != nil {
+			return fmt.Errorf("open %s: %w", s.name, plain(err))
+		}
+		if got != want[1] {
+			return fmt.Errorf("open %s: %s is %s, must be %s to lose nothing; a network file system can't hold the file", s.name, want[0], got, want[1])
+		}
+	}
+	if q.back, err = sql.Open("sqlite", dsn(path, "busy_timeout(250)", "synchronous(full)")); err != nil {
+		return fmt.Errorf("open %s: %w", s.name, err)
+	}
+	q.back.SetMaxOpenConns(1)
+	if s.db, err = sql.Open("sqlite", dsn(path, "busy_timeout(5000)", "query_only(true)", "cache_size(-4096)", "temp_store(memory)")); err != nil {
+		return fmt.Errorf("open %s: %w", s.name, err)
+	}
+	s.db.SetMaxOpenConns(readConnections)
+	s.db.SetMaxIdleConns(readConnections)
+	return nil
+}
+
+func dsn(path string, pragmas ...string) string {
+	v := url.Values{"_pragma": pragmas}
+	return (&url.URL{Scheme: "file", OmitHost: true, Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: v.Encode()}).String()
+}
+
+// lockFile takes the lock that keeps a second service off a file. It ends with the process, however that ends.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("open its lock file: %w", cause(err))
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder := make([]byte, 20)
+		n, _ := f.ReadAt(holder, 0)
+		_ = f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		return nil, fmt.Errorf("another service (process %s) is running on it; stop that one first, or set DATABASE_URL to another file", strings.TrimSpace(string(holder[:n])))
+	}
+	if err := f.Truncate(0); err == nil {
+		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid()) // for the message above only
+	}
+	return f, nil
+}
+
+func (q *sqlite) close() error {
+	var errs []error
+	for _, st := range q.prepared {
+		errs = append(errs, st.Close())
+	}
+	if q.conn != nil {
+		errs = append(errs, q.conn.Close())
+	}
+	for _, db := range []*sql.DB{q.back, q.db} { // the last connection to close writes the log back
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if q.lock != nil {
+		errs = append(errs, q.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) openPostgres(ctx context.Context, address string) error {
+	cfg, err := pgx.ParseConfig(address)
+	if err != nil {
+		// The parser's own words may hold a part of the password.
+		return errors.New("the database's URL is not a valid one for PostgreSQL; want postgres://user:password@host:5432/database, with characters such as @ : / # % in the password percent-encoded")
+	}
+	s.name = fmt.Sprintf("PostgreSQL database %s at %s:%d as %s", cfg.Database, cfg.Host, cfg.Port, cfg.User)
+	if !strings.Contains(address, "connect_timeout=") {
+		cfg.ConnectTimeout = 2 * time.Second
+	}
+	set := func(name, value string) {
+		if _, given := cfg.RuntimeParams[name]; !given {
+			cfg.RuntimeParams[name] = value
+		}
+	}
+	cfg.RuntimeParams["synchronous_commit"] = "on" // acknowledged means kept
+	set("application_name", "github-pr-manager")
+	set("idle_in_transaction_session_timeout", "30000") // a frozen replica gives its row locks up
+	s.db = stdlib.OpenDB(*cfg)
+	s.db.SetMaxOpenConns(16)
+	s.db.SetMaxIdleConns(8)
+	s.db.SetConnMaxIdleTime(5 * time.Minute)
+	if err := s.db.PingContext(ctx); err != nil {
+		return fmt.Errorf("connect to %s: %w", s.name, plain(err))
+	}
+	return nil
+}
+
+// cause drops the operation and the path from an error of package os; the caller has named both.
+func cause(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// plain reduces a driver's error to the one line that helps: the server's words, or the network's.
+func plain(err error) error {
+	var pg *pgconn.PgError
+	var op *net.OpError
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &pg):
+		return errors.New(pg.Message)
+	case errors.As(err, &dns):
+		return fmt.Errorf("no such host: %s", dns.Name)
+	case errors.As(err, &op) && op.Err != nil:
+		return op.Err
+	case errors.Is(err, context.DeadlineExceeded):
+		return errors.New("no answer in time")
+	}
+	return errors.New(strings.ReplaceAll(err.Error(), "\n", " "))
+}
+
+// A scanner reads the columns of one row.
+type scanner func(dest ...any) error
+
+// A tx is one write in progress.
+type tx struct {
+	s   *Store
+	ctx context.Context
+	pg  *sql.Tx // nil on SQLite
+	now time.Time
+
+	counts map[string]*count
+	feed   []pullChange
+}
+
+// A committer is what a write does. It may be run again from the start.
+type committer func(*tx) error
+
+// tries is how often a write is made when another one is in its way.
+const tries = 4
+
+// write runs do in a transaction and commits it. op names it in errors and for the hook.
+func (s *Store) write(ctx context.Context, op string, do committer) error {
+	for n := 1; ; n++ {
+		err := s.writeOnce(ctx, op, do)
+		if err == nil {
+			s.wrote()
+			return nil
+		}
+		if n == tries || !inTheWay(err) || ctx.Err() != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+	}
+}
+
+func (s *Store) writeOnce(ctx context.Context, op string, do committer) (err error) {
+	t := &tx{s: s, ctx: ctx}
+	end, err := s.begin(t)
+	if err != nil {
+		return err
+	}
+	open := true
+	defer func() {
+		if open { // an error, or a panic on its way up
+			end(false) //nolint:errcheck // what made it fail is the error
+		}
+	}()
+	t.now = s.Now()
+	if err := do(t); err != nil {
+		return err
+	}
+	if err := t.finish(); err != nil {
+		return err
+	}
+	if s.o.Hook != nil {
+		if err := s.o.Hook(op, false); err != nil {
+			return err
+		}
+	}
+	open = false
+	if err := end(true); err != nil {
+		return err
+	}
+	if s.o.Hook != nil {
+		return s.o.Hook(op, true)
+	}
+	return nil
+}
+
+// begin starts t and returns what ends it.
+func (s *Store) begin(t *tx) (end func(commit bool) error, err error) {
+	if s.sqlite == nil {
+		if t.pg, err = s.db.BeginTx(t.ctx, nil); err != nil {
+			return nil, err
+		}
+		return func(commit bool) error {
+			if commit {
+				return t.pg.Commit()
+			}
+			return t.pg.Rollback()
+		}, nil
+	}
+	q := s.sqlite
+	select {
+	case q.turn <- struct{}{}:
+	case <-t.ctx.Done():
+		return nil, t.ctx.Err()
+	}
+	// From here on it takes milliseconds, and nothing is gained by stopping halfway.
+	t.ctx = context.WithoutCancel(t.ctx)
+	if _, err := t.exec(beginImmediate); err != nil {
+		<-q.turn
+		return nil, err
+	}
+	return func(commit bool) error {
+		defer func() { <-q.turn }()
+		if commit {
+			_, err := t.exec(commitWork)
+			if err == nil {
+				return nil
+			}
+			_, _ = t.exec(rollbackWork) // SQLite may have done so itself
+			return err
+		}
+		_, err := t.exec(rollbackWork)
+		return err
+	}, nil
+}
+
+// stmt returns the writer's prepared statement. SQLite only.
+func (t *tx) stmt(st *statement) (*sql.Stmt, error) {
+	q := t.s.sqlite
+	if p, ok := q.prepared[st]; ok {
+		return p, nil
+	}
+	p, err := q.conn.PrepareContext(t.ctx, st.sqlite)
+	if err != nil {
+		return nil, fmt.Errorf("prepare %s: %w", st.name, err)
+	}
+	q.prepared[st] = p
+	return p, nil
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (t *tx) exec(st *statement, args ...any) (int64, error) {
+	var res sql.Result
+	var err error
+	if t.pg != nil {
+		res, err = t.pg.ExecContext(t.ctx, st.postgres, args...)
+	} else {
+		var p *sql.Stmt
+		if p, err = t.stmt(st); err == nil {
+			res, err = p.ExecContext(t.ctx, args...)
+		}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", st.name, err)
+	}
+	return res.RowsAffected()
+}
+
+// query runs a statement and calls each for every row of its answer.
+func (t *tx) query(st *statement, args []any, each func(scanner) error) error {
+	var rows *sql.Rows
+	var err error
+	if t.pg != nil {
+		rows, err = t.pg.QueryContext(t.ctx, st.postgres, args...)
+	} else {
+		var p *sql.Stmt
+		if p, err = t.stmt(st); err == nil {
+			rows, err = p.QueryContext(t.ctx, args...)
+		}
+	}
+	return drain(st, rows, err, each)
+}
+
+// row reads the one row that a statement answers with, if there is one.
+func (t *tx) row(st *statement, args []any, dest ...any) (found bool, err error) {
+	err = t.query(st, args, func(scan scanner) error { found = true; return scan(dest...) })
+	return found, err
+}
+
+// query reads outside of any write.
+func (s *Store) query(ctx context.Context, st *statement, args []any, each func(scanner) error) error {
+	if s.sqlite == nil {
+		rows, err := s.db.QueryContext(ctx, st.postgres, args...)
+		return drain(st, rows, err, each)
+	}
+	p, ok := s.reads.Load(st)
+	if !ok {
+		fresh, err := s.db.PrepareContext(ctx, st.sqlite)
+		if err != nil {
+			return fmt.Errorf("prepare %s: %w", st.name, err)
+		}
+		var raced bool
+		if p, raced = s.reads.LoadOrStore(st, fresh); raced {
+			_ = fresh.Close()
+		}
+	}
+	rows, err := p.(*sql.Stmt).QueryContext(ctx, args...)
+	return drain(st, rows, err, each)
+}
+
+func drain(st *statement, rows *sql.Rows, err error, each func(scanner) error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", st.name, err)
+	}
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			_ = rows.Close()
+			return fmt.Errorf("%s: %w", st.name, err)
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("%s: %w", st.name, err)
+	}
+	return nil
+}
+
+// inTheWay reports whether a transaction failed only because of another one, so that it may be tried again.
+func inTheWay(err error) bool {
+	var pg *pgconn.PgError
+	var lite *driver.Error
+	switch {
+	case errors.As(err, &pg):
+		return pg.Code == "40P01" || pg.Code == "40001" // deadlock, serialization failure
+	case errors.As(err, &lite):
+		return lite.Code()&0xff == code.SQLITE_BUSY || lite.Code()&0xff == code.SQLITE_LOCKED
+	}
+	return false
+}
+
+// badData reports whether a statement was refused for what it was to write, so that another row may still pass.
+func badData(err error) bool {
+	var pg *pgconn.PgError
+	var lite *driver.Error
+	switch {
+	case errors.As(err, &pg):
+		class := pg.Code[:min(2, len(pg.Code))]
+		return class == "22" || class == "23" || class == "54" // data, constraint, limit
+	case errors.As(err, &lite):
+		switch lite.Code() & 0xff {
+		case code.SQLITE_CONSTRAINT, code.SQLITE_TOOBIG, code.SQLITE_MISMATCH, code.SQLITE_RANGE:
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,293 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+)
+
+// redeliverySettle is how long a key waits for more after a repeated delivery.
+const redeliverySettle = 200 * time.Millisecond
+
+// InsertErrors says which deliveries of a batch could not be kept, by their position; nil where one was. The others
+// are kept.
+type InsertErrors []error
+
+// Error names the first one.
+func (e InsertErrors) Error() string {
+	n := 0
+	var first error
+	for _, err := range e {
+		if err != nil {
+			n++
+			first = cmp.Or(first, err)
+		}
+	}
+	return fmt.Sprintf("%d of %d deliveries can't be kept; the first: %v", n, len(e), first)
+}
+
+// RowError returns why the delivery at position i could not be kept, or nil.
+func (e InsertErrors) RowError(i int) error { return e[i] }
+
+// Compress returns a body as the store keeps it. It costs some microseconds, which a caller with many writers spends
+// best before it queues for the one that inserts: see pull.Delivery.Packed.
+func Compress(body []byte) []byte { return s2.Encode(nil, body) }
+
+// An entry is one row to insert: a delivery, and how often it occurs in the batch.
+type entry struct {
+	id    string
+	args  []any
+	first int   // position of the occurrence that is kept
+	all   []int // positions of all occurrences
+}
+
+// Insert keeps deliveries, in one transaction, and says of each whether its id was known, within the batch too. When
+// it returns without an error, or with InsertErrors, what it says is on disk. A row that the database refuses for its
+// content costs its neighbours nothing.
+//
+// A repeated delivery changes nothing of the row but its count; it makes the row's key due again.
+func (s *Store) Insert(ctx context.Context, batch []pull.Delivery) ([]pull.Receipt, error) {
+	if len(batch) == 0 {
+		return nil, nil
+	}
+	entries := make([]*entry, 0, len(batch))
+	known := make(map[string]*entry, len(batch))
+	for i := range batch {
+		d := &batch[i]
+		id := clean(d.ID)
+		if e, ok := known[id]; ok {
+			e.all = append(e.all, i)
+			continue
+		}
+		args, err := insertArgs(d, id)
+		if err != nil {
+			return nil, err
+		}
+		e := &entry{id: id, args: args, first: i, all: []int{i}}
+		known[id] = e
+		entries = append(entries, e)
+	}
+	slices.SortFunc(entries, func(a, b *entry) int { return strings.Compare(a.id, b.id) })
+
+	receipts := make([]pull.Receipt, len(batch))
+	err := s.write(ctx, "insert", func(t *tx) error { return t.insert(batch, entries, receipts) })
+	if err == nil || !badData(err) {
+		return receipts, err
+	}
+	failed := make(InsertErrors, len(batch))
+	bad := false
+	for _, e := range entries {
+		err := s.write(ctx, "insert", func(t *tx) error { return t.insert(batch, []*entry{e}, receipts) })
+		switch {
+		case err != nil && !badData(err):
+			return nil, err // what was kept before it is a duplicate when it is tried again
+		case err != nil:
+			bad = true
+			for _, i := range e.all {
+				failed[i] = fmt.Errorf("delivery %.40q: %w", e.id, err)
+			}
+		}
+	}
+	if bad {
+		return receipts, failed
+	}
+	return receipts, nil
+}
+
+// insertArgs are the columns of a delivery; the count and the time of the last sight are filled in later.
+func insertArgs(d *pull.Delivery, id string) ([]any, error) {
+	hint, err := json.Marshal(d.Hint)
+	if err != nil {
+		return nil, fmt.Errorf("encode the hint of delivery %s: %w", id, err)
+	}
+	headers, err := json.Marshal(d.Headers)
+	if err != nil {
+		return nil, fmt.Errorf("encode the headers of delivery %s: %w", id, err)
+	}
+	packed := d.Packed
+	if packed == nil {
+		packed = Compress(d.Body)
+	}
+	var repo, number any
+	if d.Hint.Repo.ID != 0 {
+		repo = d.Hint.Repo.ID
+	}
+	if n := d.Hint.Number(); n != 0 {
+		number = int64(n)
+	}
+	return []any{
+		id, clean(d.Hint.Event), clean(d.Hint.Action), clean(d.Hint.Repo.FullName()), repo, number, clean(d.Hint.Sender.Login),
+		clean(string(d.Hint.HeadSHA)), int64(d.SecretSlot), nil, micros(d.ReceivedAt), nil, d.BodyHash[:], string(headers), string(hint), packed,
+	}, nil
+}
+
+// Positions in insertArgs of what insert fills in.
+const argSeen, argReceived, argLastSeen = 9, 10, 11
+
+func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Receipt) error {
+	rows := len(entries)
+	if t.pg == nil {
+		rows = 1 // a statement costs SQLite little, and many parameters a lot
+	} else {
+		rows = min(rows, maxRows)
+	}
+	at := make(map[string]*entry, len(entries))
+	for _, e := range entries {
+		at[e.id] = e
+		e.args[argSeen] = int64(len(e.all))
+		e.args[argLastSeen] = t.now.UnixMicro()
+		if e.args[argReceived] == nil {
+			e.args[argReceived] = t.now.UnixMicro()
+		}
+	}
+	var due []string // keys of repeated deliveries
+	var dead []string
+	fresh := 0
+	args := make([]any, 0, rows*insertColumns)
+	for chunk := range slices.Chunk(entries, rows) {
+		args = args[:0]
+		for _, e := range chunk {
+			args = append(args, e.args...)
+		}
+		err := t.query(insertDeliveries[len(chunk)], args, func(scan scanner) error {
+			var id, status string
+			var seen int64
+			var hash []byte
+			var key sql.NullString
+			if err := scan(&id, &seen, &hash, &status, &key); err != nil {
+				return err
+			}
+			e, ok := at[id]
+			if !ok {
+				return fmt.Errorf("the database answered about delivery %q, which it was not given", id)
+			}
+			isNew := seen == int64(len(e.all))
+			for _, i := range e.all {
+				receipts[i] = pull.Receipt{Duplicate: !isNew || i != e.first, Differs: !bytes.Equal(hash, batch[i].BodyHash[:])}
+				c := t.count(batch[i].Hint.Event)
+				if receipts[i].Duplicate {
+					c.duplicates++
+				} else {
+					c.received++
+				}
+			}
+			if isNew {
+				fresh++
+				return nil
+			}
+			switch {
+			case key.Valid:
+				due = append(due, key.String)
+			case pull.DeliveryStatus(status) == pull.Dead:
+				dead = append(dead, id)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, id := range dead { // its intake failed: there is no key yet to mark
+		if _, err := t.exec(reviveDelivery, id); err != nil {
+			return err
+		}
+	}
+	slices.Sort(due)
+	for _, name := range slices.Compact(due) {
+		key, err := pull.ParseKey(name)
+		if err != nil {
+			return err
+		}
+		if _, err := t.markAgain(key, t.now.Add(redeliverySettle), pull.Ordinary); err != nil {
+			return err
+		}
+	}
+	if fresh > 0 {
+		t.announce(pull.ChangeDelivery, "", plural(fresh, "delivery received", "deliveries received"))
+	}
+	return nil
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// A count is what a transaction adds to the totals of an event.
+type count struct{ received, duplicates, processed, errors, actions, last int64 }
+
+// count returns what the transaction adds for an event. Events of an unlikely name share one row: the header that
+// carries the name is not signed.
+func (t *tx) count(event string) *count {
+	if len(event) > 40 || strings.Trim(event, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		event = "other"
+	}
+	if t.counts == nil {
+		t.counts = make(map[string]*count, 4)
+	}
+	c, ok := t.counts[event]
+	if !ok {
+		c = &count{}
+		t.counts[event] = c
+	}
+	return c
+}
+
+// A pullChange is an entry of the change feed to be written.
+type pullChange struct {
+	kind pull.ChangeKind
+	key  string
+	text string
+}
+
+// announce adds an entry to the change feed when the transaction ends.
+func (t *tx) announce(kind pull.ChangeKind, key, text string) {
+	t.feed = append(t.feed, pullChange{kind, key, text})
+}
+
+// finish writes the totals and the feed. They come last: they are the rows that everybody wants.
+func (t *tx) finish() error {
+	events := make([]string, 0, len(t.counts))
+	for e := range t.counts {
+		events = append(events, e)
+	}
+	slices.Sort(events)
+	slot := t.s.slot()
+	for _, e := range events {
+		c := t.counts[e]
+		if _, err := t.exec(addCounts, slot, e, c.received, c.duplicates, c.processed, c.errors, c.actions, c.last); err != nil {
+			return err
+		}
+	}
+	for _, c := range t.feed {
+		if _, err := t.exec(addChange, t.now.UnixMicro(), string(c.kind), c.key, clean(c.text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpack is the inverse of Compress.
+func unpack(packed []byte) ([]byte, error) {
+	if packed == nil {
+		return nil, nil
+	}
+	body, err := s2.Decode(nil, packed)
+	if err != nil {
+		return nil, errors.New("the kept body is damaged")
+	}
+	return body, nil
+}

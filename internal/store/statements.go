@@ -1,0 +1,301 @@
+package store
+
+import (
+	"strconv"
+	"strings"
+)
+
+// A statement is a named SQL text. Both engines run the same one; where rows must be taken that nobody else has taken,
+// the mark skipLocked stands for the one clause that PostgreSQL needs and SQLite, with its one writer, has no word for.
+type statement struct{ name, sqlite, postgres string }
+
+const skipLocked = "/* skip locked */"
+
+// statements are all of them: a test prepares each on both engines.
+var statements []*statement
+
+func sqlText(name, text string) *statement {
+	text = strings.TrimSpace(text)
+	st := &statement{name: name, sqlite: text, postgres: strings.ReplaceAll(text, skipLocked, "FOR UPDATE SKIP LOCKED")}
+	statements = append(statements, st)
+	return st
+}
+
+// What only one engine has a word for.
+var (
+	beginImmediate = &statement{name: "begin", sqlite: "BEGIN IMMEDIATE"}
+	commitWork     = &statement{name: "commit", sqlite: "COMMIT"}
+	rollbackWork   = &statement{name: "roll back", sqlite: "ROLLBACK"}
+)
+
+const (
+	postgresClock = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
+	postgresLock  = `SELECT pg_advisory_xact_lock(727004)` // any number that only migrations of this service use
+)
+
+var (
+	selectOne     = sqlText("ping", `SELECT 1`)
+	schemaVersion = sqlText("read the schema's version", `SELECT coalesce(max(version), 0) FROM schema_migrations`)
+	addVersion    = sqlText("note the schema's version", `INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, $2, $3) ON CONFLICT (version) DO NOTHING`)
+)
+
+const createVersions = `CREATE TABLE IF NOT EXISTS schema_migrations (version bigint PRIMARY KEY, name text NOT NULL, applied_at bigint NOT NULL)`
+
+// The inbox. Insertion is told from repetition by what comes back: the row's count is the one handed in, or it is more.
+
+// maxRows is how many rows one INSERT into the inbox has at most.
+const maxRows = 64
+
+const insertColumns = 16
+
+// insertDeliveries has the INSERT of n rows at n.
+var insertDeliveries = func() (out [maxRows + 1]*statement) {
+	for n := 1; n <= maxRows; n++ {
+		var b strings.Builder
+		b.WriteString(`INSERT INTO webhook_logs (delivery_id, event, action, repository, repo_id, number, sender, head_sha, secret_slot, seen_count, received_at, last_seen_at, body_sha256, headers, hint, body) VALUES `)
+		for row := range n {
+			if row > 0 {
+				b.WriteString(", ")
+			}
+			for col := range insertColumns {
+				b.WriteString(map[bool]string{true: "($", false: ", $"}[col == 0])
+				b.WriteString(strconv.Itoa(row*insertColumns + col + 1))
+			}
+			b.WriteByte(')')
+		}
+		b.WriteString(` ON CONFLICT (delivery_id) DO UPDATE SET seen_count = webhook_logs.seen_count + excluded.seen_count, last_seen_at = excluded.last_seen_at
+RETURNING delivery_id, seen_count, body_sha256, status, work_key`)
+		out[n] = sqlText("insert "+strconv.Itoa(n)+" deliveries", b.String())
+	}
+	return out
+}()
+
+var (
+	reviveDelivery = sqlText("take a dead delivery again", `
+UPDATE webhook_logs SET status = 'received', attempts = 0, next_at = 0 WHERE delivery_id = $1 AND status = 'dead' AND work_key IS NULL`)
+
+	takeReceived = sqlText("take received deliveries", `
+SELECT seq, delivery_id, secret_slot, attempts, seen_count, received_at, last_seen_at, taken_at, hint, headers FROM webhook_logs
+WHERE status = 'received' AND next_at <= $1 ORDER BY seq LIMIT $2 `+skipLocked)
+
+	deliveryTaken = sqlText("note what intake made of a delivery", `
+UPDATE webhook_logs SET status = $2, work_key = $3, work_gen = $4, taken_at = coalesce(taken_at, $5), processed_at = $6, attempts = attempts + $7, error = '' WHERE seq = $1`)
+
+	deliveryFailed = sqlText("note that intake of a delivery failed", `
+UPDATE webhook_logs SET status = $2, attempts = attempts + 1, taken_at = coalesce(taken_at, $3), next_at = $4, error = $5 WHERE seq = $1 AND status = 'received'`)
+
+	openWithHead  = sqlText("find open pull requests by head", `SELECT number FROM open_heads WHERE repo_id = $1 AND sha = $2 ORDER BY number`)
+	openIntoBase  = sqlText("find open pull requests by base", `SELECT number FROM pulls WHERE repo_id = $1 AND state = 'open' AND base = $2 ORDER BY number`)
+	openInRepo    = sqlText("find open pull requests of a repository", `SELECT number FROM pulls WHERE repo_id = $1 AND state = 'open' ORDER BY number`)
+	headOf        = sqlText("read an open head", `SELECT sha FROM open_heads WHERE key = $1`)
+	setHead       = sqlText("set an open head", `INSERT INTO open_heads (key, repo_id, number, sha) VALUES ($1, $2, $3, $4) ON CONFLICT (key) DO UPDATE SET sha = excluded.sha`)
+	dropHead      = sqlText("remove an open head", `DELETE FROM open_heads WHERE key = $1`)
+	addHead       = sqlText("note a head", `INSERT INTO head_history (key, seen_at, sha) VALUES ($1, $2, $3) ON CONFLICT (key, seen_at) DO NOTHING`)
+	reportWritten = sqlText("read the report that was written", `SELECT request FROM ledger WHERE key = $1 AND kind = 'report' AND target = $2 AND status IN ('done', 'executing')`)
+	setRepository = sqlText("note a repository", `
+INSERT INTO repositories (id, owner, name, scope, default_branch, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, name = excluded.name, scope = excluded.scope, updated_at = excluded.updated_at,
+  default_branch = CASE WHEN excluded.default_branch = '' THEN repositories.default_branch ELSE excluded.default_branch END`)
+	renameRepository = sqlText("note a repository's name", `UPDATE repositories SET owner = $2, name = $3, updated_at = $4 WHERE id = $1 AND (owner <> $2 OR name <> $3)`)
+	repositoryScope  = sqlText("read a repository's scope", `SELECT scope FROM repositories WHERE id = $1`)
+)
+
+// Keyed work. ready_at is kept so that it alone says when a key can be claimed: the end of the lease while it is
+// leased, so that an expired one comes back by itself; else the later of due_at and not_before; null when not due.
+
+const newDue = `CASE WHEN work.due_at IS NULL OR work.due_at > excluded.due_at THEN excluded.due_at ELSE work.due_at END`
+
+// mark is the upsert that makes a key due; scope is where a known key's scope comes from.
+func mark(scope string) string {
+	return `
+INSERT INTO work (key, repo_id, number, scope, due_at, ready_at, prio, gen, first_due_at) VALUES ($1, $2, $3, $4, $5, $5, $6, 1, $7)
+ON CONFLICT (key) DO UPDATE SET
+  gen = work.gen + 1,
+  scope = ` + scope + `,
+  prio = CASE WHEN work.due_at IS NULL OR work.prio > excluded.prio THEN excluded.prio ELSE work.prio END,
+  due_at = ` + newDue + `,
+  ready_at = CASE WHEN work.lease_owner IS NOT NULL THEN work.ready_at
+    WHEN work.dead = 0 AND work.not_before IS NOT NULL AND work.not_before > ` + newDue + ` THEN work.not_before
+    ELSE ` + newDue + ` END,
+  not_before = CASE WHEN work.dead = 1 THEN NULL ELSE work.not_before END,
+  first_due_at = coalesce(work.first_due_at, excluded.first_due_at),
+  fails = CASE WHEN work.dead = 1 THEN 0 ELSE work.fails END,
+  dead = 0
+RETURNING gen`
+}
+
+const parkedScopes = `scope NOT IN (SELECT scope FROM scopes WHERE paused_until > $2)`
+
+var (
+	markHinted = sqlText("mark a key due", mark("excluded.scope"))
+	markAgain  = sqlText("mark a key due again", mark("work.scope"))
+
+	claimKey = sqlText("claim a key", `
+UPDATE work SET fence = fence + 1, lease_owner = $3, lease_until = $4, ready_at = $4, due_at = NULL,
+  working_since = coalesce(working_since, first_due_at), first_due_at = NULL
+WHERE key = (SELECT key FROM work WHERE prio = $1 AND ready_at <= $2 AND `+parkedScopes+` ORDER BY ready_at LIMIT 1 `+skipLocked+`)
+RETURNING key, repo_id, scope, fence, gen, fails, working_since`)
+
+	repositoryName = sqlText("read a repository's name", `SELECT owner, name FROM repositories WHERE id = $1`)
+
+	nextReady  = sqlText("find the earliest key", `SELECT ready_at FROM work WHERE ready_at IS NOT NULL AND scope NOT IN (SELECT scope FROM scopes WHERE paused_until > $1) ORDER BY ready_at LIMIT 1`)
+	nextParked = sqlText("find the earliest end of a pause", `
+SELECT paused_until FROM scopes WHERE paused_until > $1 AND EXISTS (SELECT 1 FROM work WHERE work.scope = scopes.scope AND ready_at IS NOT NULL)
+ORDER BY paused_until LIMIT 1`)
+
+	// hold checks a claim's fence and keeps the row until the transaction ends.
+	hold = sqlText("check the fence", `
+UPDATE work SET fence = fence WHERE key = $1 AND fence = $2 AND lease_owner IS NOT NULL RETURNING gen, due_at, prio, first_due_at, working_since`)
+
+	extendLease = sqlText("extend a lease", `UPDATE work SET lease_until = $3, ready_at = $3 WHERE key = $1 AND fence = $2 AND lease_owner IS NOT NULL`)
+
+	release = sqlText("release a key", `
+UPDATE work SET lease_owner = NULL, lease_until = NULL, due_at = $2, not_before = $3, ready_at = $4, prio = $5, fails = $6, dead = $7, first_due_at = $8, working_since = NULL
+WHERE key = $1`)
+
+	deliveriesDone = sqlText("end the deliveries of a pass", `
+UPDATE webhook_logs SET status = 'processed', processed_at = $3, attempts = attempts + 1, error = '' WHERE work_key = $1 AND status = 'queued' AND work_gen <= $2
+RETURNING event, taken_at`)
+	deadDone = sqlText("end the dead deliveries of a key", `
+UPDATE webhook_logs SET status = 'processed', processed_at = $3, attempts = attempts + 1, error = '' WHERE work_key = $1 AND status = 'dead' AND work_gen <= $2
+RETURNING event, taken_at`)
+	deliveriesFailed = sqlText("note a failed pass on its deliveries", `
+UPDATE webhook_logs SET status = $3, attempts = attempts + 1, error = $4 WHERE work_key = $1 AND status = 'queued' AND work_gen <= $2
+RETURNING event, taken_at`)
+
+	parkScope = sqlText("park a scope", `
+INSERT INTO scopes (scope, paused_until, reason, updated_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (scope) DO UPDATE SET paused_until = excluded.paused_until, reason = excluded.reason, updated_at = excluded.updated_at
+WHERE scopes.paused_until < excluded.paused_until`)
+)
+
+// What hangs on a key: the ledger, the read model, verdicts, policies.
+
+const ledgerColumns = `kind, target, attempt, request, status, failures, passing, github_id, error, planned_at, started_at, done_at`
+
+var (
+	readMemory = sqlText("read what is remembered", `SELECT memory FROM pulls WHERE key = $1`)
+	readLedger = sqlText("read the ledger", `SELECT `+ledgerColumns+` FROM ledger WHERE key = $1 ORDER BY planned_at DESC, kind, target LIMIT $2`)
+	readPolicy = sqlText("read the last valid policy", `SELECT path, oid, text, found, problem FROM policies WHERE repo_id = $1`)
+	setPolicy  = sqlText("keep the policy", `
+INSERT INTO policies (repo_id, path, oid, text, found, problem, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (repo_id) DO UPDATE SET path = excluded.path, oid = excluded.oid, text = excluded.text, found = excluded.found, problem = excluded.problem, updated_at = excluded.updated_at`)
+
+	readShown = sqlText("read what is shown of a pull request", `SELECT state, title, draft, head_sha, base, labels, verdict, sentence, digest FROM pulls WHERE key = $1`)
+	setPull   = sqlText("keep a pull request", `
+INSERT INTO pulls (key, repo_id, number, state, title, author, url, draft, head_sha, head_ref, base, labels, updated_at, verdict, sentence, digest, took, decided_at, next_look, memory, tree)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+ON CONFLICT (key) DO UPDATE SET state = excluded.state, title = excluded.title, author = excluded.author, url = excluded.url, draft = excluded.draft,
+  head_sha = excluded.head_sha, head_ref = excluded.head_ref, base = excluded.base, labels = excluded.labels, updated_at = excluded.updated_at,
+  verdict = excluded.verdict, sentence = excluded.sentence, digest = excluded.digest, took = excluded.took, decided_at = excluded.decided_at,
+  next_look = excluded.next_look, memory = excluded.memory, tree = excluded.tree`)
+	setMemory  = sqlText("keep what is remembered", `UPDATE pulls SET memory = $2 WHERE key = $1`)
+	setNext    = sqlText("keep the next look", `UPDATE pulls SET next_look = $2 WHERE key = $1`)
+	closePull  = sqlText("note that a pull request is gone", `UPDATE pulls SET state = 'closed', next_look = NULL WHERE key = $1 AND state = 'open'`)
+	addVerdict = sqlText("keep a verdict", `
+INSERT INTO verdicts (key, state, sentence, digest, head_sha, took, decided_at, tree) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`)
+
+	// want opens or re-opens an intention. A row that is already planned stays the same attempt; refusals in a row are
+	// forgotten when another request is made.
+	want = sqlText("write an intention down", `
+INSERT INTO ledger (key, kind, target, request, precondition, status, fence, planned_at) VALUES ($1, $2, $3, $4, $5, 'planned', $6, $7)
+ON CONFLICT (key, kind, target) DO UPDATE SET
+  attempt = CASE WHEN ledger.status = 'planned' THEN ledger.attempt ELSE ledger.attempt + 1 END,
+  failures = CASE WHEN ledger.request = excluded.request THEN ledger.failures ELSE 0 END,
+  passing = CASE WHEN ledger.request = excluded.request THEN ledger.passing ELSE 0 END,
+  request = excluded.request, precondition = excluded.precondition, status = 'planned', fence = excluded.fence,
+  planned_at = excluded.planned_at, started_at = NULL, done_at = NULL, error = ''`)
+
+	readPlanned = sqlText("read what is planned", `SELECT kind, target FROM ledger WHERE key = $1 AND status = 'planned' ORDER BY kind, target`)
+	supersede   = sqlText("supersede an intention", `UPDATE ledger SET status = 'superseded', done_at = $4 WHERE key = $1 AND kind = $2 AND target = $3 AND status = 'planned'`)
+
+	startIntent = sqlText("begin an intention", `
+UPDATE ledger SET status = 'executing', fence = $4, started_at = $5, error = '' WHERE key = $1 AND kind = $2 AND target = $3 AND status IN ('planned', 'executing')
+RETURNING `+ledgerColumns)
+	endIntent = sqlText("write an outcome", `
+UPDATE ledger SET status = $4, github_id = $5, error = $6, failures = $7, passing = $8, done_at = $9 WHERE key = $1 AND kind = $2 AND target = $3`)
+)
+
+// Totals and the feed, always the last rows that a transaction touches.
+var (
+	addCounts = sqlText("count", `
+INSERT INTO counters (slot, event, received, duplicates, processed, errors, actions, last_processed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (slot, event) DO UPDATE SET received = counters.received + excluded.received, duplicates = counters.duplicates + excluded.duplicates,
+  processed = counters.processed + excluded.processed, errors = counters.errors + excluded.errors, actions = counters.actions + excluded.actions,
+  last_processed = CASE WHEN excluded.last_processed > counters.last_processed THEN excluded.last_processed ELSE counters.last_processed END`)
+	addChange = sqlText("announce a change", `INSERT INTO changes (at, kind, key, text) VALUES ($1, $2, $3, $4)`)
+)
+
+// Read models.
+
+const (
+	pullColumns = `pulls.key, pulls.repo_id, coalesce(repositories.owner, ''), coalesce(repositories.name, ''), number, title, author, url, state, draft,
+  head_sha, head_ref, base, labels, pulls.updated_at, verdict, sentence, decided_at, next_look`
+	fromPulls       = ` FROM pulls LEFT JOIN repositories ON repositories.id = pulls.repo_id`
+	deliveryColumns = `seq, delivery_id, secret_slot, status, attempts, error, seen_count, received_at, last_seen_at, taken_at, processed_at, body_sha256, headers, hint`
+	workColumns     = `work.key, work.repo_id, coalesce(repositories.owner, ''), coalesce(repositories.name, ''), coalesce(pulls.title, ''), work.scope, due_at, not_before, ready_at,
+  prio, gen, fails, dead, coalesce(working_since, first_due_at), coalesce(lease_owner, ''), lease_until`
+	fromWork = ` FROM work LEFT JOIN repositories ON repositories.id = work.repo_id LEFT JOIN pulls ON pulls.key = work.key`
+)
+
+var (
+	sumCounters = sqlText("sum the counters up", `
+SELECT event, sum(received), sum(duplicates), sum(processed), sum(errors), sum(actions), max(last_processed) FROM counters GROUP BY event ORDER BY event`)
+	countReceived  = sqlText("count received deliveries", `SELECT count(*) FROM webhook_logs WHERE status = 'received'`)
+	countQueued    = sqlText("count queued deliveries", `SELECT count(*) FROM webhook_logs WHERE status = 'queued'`)
+	countDead      = sqlText("count dead deliveries", `SELECT count(*) FROM webhook_logs WHERE status = 'dead'`)
+	oldestReceived = sqlText("find the oldest received delivery", `SELECT received_at FROM webhook_logs WHERE status = 'received' ORDER BY seq LIMIT 1`)
+	sumWork        = sqlText("sum the work up", `
+SELECT coalesce(sum(CASE WHEN lease_owner IS NOT NULL AND lease_until > $1 THEN 1 ELSE 0 END), 0),
+  coalesce(sum(CASE WHEN lease_owner IS NULL OR lease_until <= $1 THEN 1 ELSE 0 END), 0),
+  min(coalesce(working_since, first_due_at)),
+  min(CASE WHEN (lease_owner IS NULL OR lease_until <= $1) AND ready_at <= $1 THEN ready_at END)
+FROM work WHERE ready_at IS NOT NULL`)
+	readParked = sqlText("list parked scopes", `SELECT scope, paused_until, reason FROM scopes WHERE paused_until > $1 ORDER BY scope`)
+
+	listOpen   = sqlText("list open pull requests", `SELECT `+pullColumns+fromPulls+` WHERE state = 'open' ORDER BY pulls.updated_at DESC, pulls.key LIMIT $1`)
+	listClosed = sqlText("list closed pull requests", `SELECT `+pullColumns+fromPulls+` WHERE state <> 'open' ORDER BY pulls.updated_at DESC, pulls.key LIMIT $1`)
+	onePull    = sqlText("read a pull request", `SELECT `+pullColumns+`, digest, took, tree, memory`+fromPulls+`
+WHERE lower(repositories.owner) = lower($1) AND lower(repositories.name) = lower($2) AND number = $3 ORDER BY repositories.updated_at DESC LIMIT 1`)
+	listVerdicts = sqlText("list verdicts", `SELECT decided_at, state, sentence, head_sha FROM verdicts WHERE key = $1 ORDER BY id DESC LIMIT $2`)
+
+	listDeliveries  = sqlText("list deliveries", `SELECT `+deliveryColumns+` FROM webhook_logs ORDER BY seq DESC LIMIT $1`)
+	deliveriesOfKey = sqlText("list a key's deliveries", `SELECT `+deliveryColumns+` FROM webhook_logs WHERE work_key = $1 ORDER BY seq DESC LIMIT $2`)
+	oneDelivery     = sqlText("read a delivery", `SELECT `+deliveryColumns+`, body FROM webhook_logs WHERE delivery_id = $1`)
+
+	listWork  = sqlText("list due keys", `SELECT `+workColumns+fromWork+` WHERE ready_at IS NOT NULL ORDER BY prio, ready_at LIMIT $1`)
+	workOfKey = sqlText("read a key's work", `SELECT `+workColumns+fromWork+` WHERE work.key = $1`)
+
+	listChanges = sqlText("list changes", `SELECT id, at, kind, key, text FROM changes WHERE id > $1 ORDER BY id LIMIT $2`)
+	lastChanges = sqlText("list the last changes", `SELECT id, at FROM changes ORDER BY id DESC LIMIT $1`)
+)
+
+// Forgetting. Every one takes a batch at most.
+
+// dropOldest removes what is old from the low end of a table whose ids grow with time, without an index on the time
+// and without looking beyond the first row that stays.
+func dropOldest(table, at string) string {
+	return `DELETE FROM ` + table + ` WHERE id IN (SELECT id FROM ` + table + ` WHERE id <
+  coalesce((SELECT id FROM ` + table + ` WHERE ` + at + ` >= $1 ORDER BY id LIMIT 1), 9223372036854775807) ORDER BY id LIMIT $2)`
+}
+
+var (
+	firstSince     = sqlText("find where the time to keep begins", `SELECT seq FROM webhook_logs WHERE seq > $1 AND received_at >= $2 ORDER BY seq LIMIT 1`)
+	lastDelivery   = sqlText("find the last delivery", `SELECT seq FROM webhook_logs ORDER BY seq DESC LIMIT 1`)
+	emptyBodies    = sqlText("empty bodies", `UPDATE webhook_logs SET body = NULL WHERE seq > $1 AND seq <= $2 AND body IS NOT NULL`)
+	dropDeliveries = sqlText("forget deliveries", `
+DELETE FROM webhook_logs WHERE seq IN (SELECT seq FROM webhook_logs WHERE seq <= $1 AND status IN ('processed', 'discarded') ORDER BY seq LIMIT $2)`)
+	dropVerdicts = sqlText("forget verdicts", dropOldest("verdicts", "decided_at"))
+	dropChanges  = sqlText("forget changes", dropOldest("changes", "at"))
+	dropCommands = sqlText("forget commands", `DELETE FROM commands WHERE cmd_key IN (SELECT cmd_key FROM commands WHERE created_at < $1 AND status <> 'open' LIMIT $2)`)
+	dropAudits   = sqlText("forget audits", dropOldest("audits", "at"))
+	dropLedger   = sqlText("forget what was done", `
+DELETE FROM ledger WHERE (key, kind, target) IN (SELECT ledger.key, kind, target FROM ledger JOIN pulls ON pulls.key = ledger.key
+  WHERE status IN ('done', 'superseded') AND done_at < $1 AND pulls.state <> 'open' LIMIT $2)`)
+	dropHeads = sqlText("forget heads", `
+DELETE FROM head_history WHERE (key, seen_at) IN (SELECT head_history.key, seen_at FROM head_history JOIN pulls ON pulls.key = head_history.key
+  WHERE seen_at < $1 AND pulls.state <> 'open' LIMIT $2)`)
+	readSetting = sqlText("read a setting", `SELECT value FROM settings WHERE name = $1`)
+	setSetting  = sqlText("keep a setting", `
+INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`)
+)
