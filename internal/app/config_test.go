@@ -472,7 +472,7 @@ func TestWebhookSecrets(t *testing.T) {
 }
 
 func TestRepositoriesAllowAll(t *testing.T) {
-	if !(Repositories(nil)).Allows("any", "thing") {
+	if !Repositories(nil).Allows("any", "thing") {
 		t.Error("no patterns must allow every repository")
 	}
 }

@@ -1,0 +1,209 @@
+// Package app joins the parts into a running service, and is the only place where they meet.
+//
+// New builds everything and starts nothing: a wrong setting, an unreachable file or a taken port is an error before the
+// first goroutine. Run starts the long-lived parts and ends them in the reverse order of what depends on what: first
+// the service says that it is leaving (/ready), then it stops taking up work, then the listener closes and requests end,
+// then what waits in the inbox is kept, then the store closes. Nobody loses an acknowledged delivery over it, because
+// acknowledged means that it is in the database already.
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/dashboard"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/delivery"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/github"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/reconcile"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/webhook"
+)
+
+// How long the stages of a shutdown may take; together less than the 25 seconds that operators are promised.
+const (
+	drainDelay   = 3 * time.Second // /ready says 503, the listener is still open: GitHub never retries
+	requestGrace = 8 * time.Second
+)
+
+// stuckAfter is how long one transaction of the inbox may take before a restart is the better choice.
+const stuckAfter = 30 * time.Second
+
+// purgeEvery is how often what is older than the retention is removed.
+const purgeEvery = time.Hour
+
+// Options are what a process brings along beside its configuration.
+type Options struct {
+	Log     *slog.Logger
+	Secrets *telemetry.Secrets // what log lines and pages blank out
+	Version string
+	Commit  string
+
+	// GitHub carries requests to GitHub; nil: the network.
+	GitHub http.RoundTripper
+	// Listener takes the place of HOST and PORT. NoListener serves nobody: tests call Handler.
+	Listener   net.Listener
+	NoListener bool
+	// Demo says on the pages that the GitHub behind them is a simulated one, and ends without a drain delay.
+	Demo bool
+	// StoreClock and StoreHook are the store's, for tests.
+	StoreClock func() time.Time
+	StoreHook  func(op string, committed bool) error
+}
+
+// An App is the service. Make it with New, run it once with Run.
+type App struct {
+	cfg        Config
+	o          Options
+	log        *slog.Logger
+	metrics    *telemetry.Metrics
+	health     *telemetry.Health
+	store      *store.Store
+	inbox      *delivery.Inbox
+	intake     *delivery.Intake
+	github     *github.Client
+	reconciler *reconcile.Reconciler
+	dashboard  *dashboard.Dashboard
+	handler    http.Handler
+	listener   net.Listener
+	certs      *certificate
+	stats      stats
+}
+
+// New opens the database, brings its schema up, and builds every part. Nothing runs yet. Close what New returned with
+// Run, or with Close when it is never run.
+func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &App{cfg: cfg, o: o, log: o.Log}
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	if !o.NoListener {
+		if a.listener = o.Listener; a.listener == nil {
+			if a.listener, err = listen(ctx, cfg.Address()); err != nil {
+				return nil, err
+			}
+		}
+		if a.certs, err = loadCertificate(cfg.TLSCertFile, cfg.TLSKeyFile); err != nil {
+			return nil, err
+		}
+	}
+	if o.Secrets == nil {
+		a.o.Secrets = &telemetry.Secrets{}
+	}
+	a.hide()
+	a.metrics = telemetry.NewMetrics(o.Version, o.Commit)
+	a.health = telemetry.NewHealth(o.Version, a.o.Secrets)
+
+	a.github, err = github.New(github.Options{
+		API: cfg.GitHubAPI, Token: cfg.Secrets.Token, AppID: cfg.AppID, AppKey: cfg.Secrets.AppKey,
+		HTTP: o.GitHub, Metrics: a.metrics, Logger: a.log, Parked: a.parked,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.store, err = store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{
+		Logger: a.log, Clock: o.StoreClock, Hook: o.StoreHook, Scope: a.github.Scope,
+	})
+	if err != nil {
+		return nil, err
+	}
+	from, to, err := a.store.Migrate(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("bring the database's schema up: %w", err)
+	}
+	if from != to {
+		a.log.Info("database schema brought up", "from", from, "to", to, "database", cfg.DatabaseName())
+	}
+
+	a.inbox = delivery.NewInbox(a.store, a.metrics, a.log, delivery.Options{Committed: func() { a.intake.Nudge() }})
+	a.intake = delivery.NewIntake(a.store, a.metrics, a.log, delivery.IntakeOptions{
+		Busy:  a.inbox.Busy,
+		Woken: func() { a.reconciler.Wake(); a.dashboard.Nudge() },
+	})
+	a.reconciler = reconcile.New(a.github, a.store, reconcile.Options{
+		Owner: owner(), Workers: cfg.Workers, Lease: cfg.Lease,
+		MayAct:      func(r pull.Repo) bool { return cfg.Repositories.Allows(r.Owner, r.Name) },
+		ObserveOnly: !cfg.AgentsEnabled,
+		Page:        a.page, Metrics: a.metrics, Log: a.log,
+	})
+	a.dashboard = dashboard.New(reader{a.store}, dashboard.Options{
+		Token: cfg.Secrets.Dashboard, Origin: cfg.DashboardOrigin, PublicURL: cfg.PublicURL,
+		TrustedProxies: cfg.TrustedProxies, RateLimit: dashboard.RateLimit(cfg.RateLimit),
+		Version: o.Version, Logger: a.log, Metrics: a.metrics, Secrets: a.o.Secrets, Demo: o.Demo,
+		ReadOnly: !cfg.AgentsEnabled || !a.github.Configured(),
+	})
+	a.watch()
+	a.handler = a.routes()
+	return a, nil
+}
+
+// routes joins what every package serves.
+func (a *App) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/webhook", webhook.New(webhook.Options{
+		Secrets: a.cfg.Secrets.Webhook, Validate: a.cfg.SignatureValidation, TrustedProxies: a.cfg.TrustedProxies,
+		RateLimit: webhook.RateLimit(a.cfg.RateLimit),
+	}, a.inbox, a.metrics, a.log))
+	mux.HandleFunc("/health", a.health.ServeHealth)
+	mux.HandleFunc("/ready", a.health.ServeReady)
+	mux.Handle("/metrics", a.metrics.Handler(a.log))
+	mux.Handle("/", a.dashboard)
+	return mux
+}
+
+// watch registers what /health, /ready and the gauges look at.
+func (a *App) watch() {
+	a.health.Register("database", true, func(ctx context.Context) telemetry.Check {
+		if err := a.store.Ping(ctx); err != nil {
+			return telemetry.Check{Status: telemetry.CheckFailing, Detail: a.store.Engine() + " does not answer"}
+		}
+		return telemetry.Check{Status: telemetry.CheckOK, Detail: a.store.Engine()}
+	})
+	a.health.Register("migrations", true, func(ctx context.Context) telemetry.Check {
+		have, want, err := a.store.SchemaVersion(ctx)
+		switch {
+		case err != nil:
+			return telemetry.Check{Status: telemetry.CheckFailing, Detail: "the schema's version can't be read"}
+		case have < want:
+			return telemetry.Check{Status: telemetry.CheckFailing, Detail: fmt.Sprintf("schema %d, need %d: run migrate up", have, want)}
+		}
+		return telemetry.Check{Status: telemetry.CheckOK, Detail: fmt.Sprintf("schema %d", have)}
+	})
+	a.health.Register("secret", true, func(context.Context) telemetry.Check {
+		switch {
+		case !a.cfg.SignatureValidation:
+			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "signatures are not validated (WEBHOOK_SIGNATURE_VALIDATION=false)"}
+		case len(a.cfg.Secrets.Webhook()) == 0:
+			return telemetry.Check{Status: telemetry.CheckFailing, Detail: "no WEBHOOK_SECRET: every webhook is refused"}
+		}
+		return telemetry.Check{Status: telemetry.CheckOK}
+	})
+	a.health.Register("github", false, func(context.Context) telemetry.Check {
+		switch {
+		case !a.github.Configured():
+			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "no credentials (GITHUB_APP_ID or GITHUB_TOKEN): the service keeps deliveries and does nothing"}
+		case !a.cfg.AgentsEnabled:
+			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "AGENTS_ENABLED=false: observes only"}
+		}
+		if skew := a.github.Skew(); skew.Abs() > time.Minute {
+			return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("this machine's clock is %s off GitHub's", skew.Round(time.Second))}
+		}
+		return telemetry.Check{Status: telemetry.CheckOK}
+	})
+	a.health.RegisterStuck("writer", func() bool { return a.inbox.Writing() > stuckAfter })
+	a.metrics.Gauge("github_webhook_queue_length", "Deliveries accepted and not yet processed, all replicas.", func() float64 { return a.stat().queue })
+	a.metrics.Gauge("github_dead_letters", "Deliveries that failed too often and wait for a person.", func() float64 { return a.stat().dead })
+	a.metrics.Gauge("github_oldest_delivery_seconds", "Age of the oldest delivery that is not yet processed.", func() float64 { return a.stat().oldest })
+	a.metrics.Gauge("github_oldest_due_seconds", "How long the most overdue key has been due.", func() float64 { return a.stat().overdue })
+	a.metrics.Gauge("github_event_stream_clients", "Clients of /webhook/events.", func() float64 { return float64(a.dashboard.Clients()) })
+}

@@ -1,0 +1,65 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/dashboard"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
+)
+
+// reader shows the store to the dashboard: the same read models in the dashboard's words.
+type reader struct{ *store.Store }
+
+// Totals are the store's statistics.
+func (r reader) Totals(ctx context.Context) (dashboard.Totals, error) {
+	s, err := r.Stats(ctx)
+	if err != nil {
+		return dashboard.Totals{}, err
+	}
+	return dashboard.Totals{
+		Received: s.Received, Processed: s.Processed - s.Errors, Errors: s.Errors, Duplicates: s.Duplicates, Dead: s.Dead,
+		QueueLength: s.QueueLength, InFlight: s.InFlight, Due: s.Due, Actions: s.Actions,
+		OldestQueued: s.OldestWaiting, OldestDue: s.OldestDue, LastDone: s.LastProcessed,
+	}, nil
+}
+
+// Pull is everything about one pull request.
+func (r reader) Pull(ctx context.Context, owner, name string, number int) (dashboard.Detail, error) {
+	d, err := r.Store.Pull(ctx, owner, name, number)
+	if errors.Is(err, store.ErrNotFound) {
+		return dashboard.Detail{}, dashboard.ErrNotFound
+	}
+	if err != nil {
+		return dashboard.Detail{}, err
+	}
+	out := dashboard.Detail{Row: d.Row, Verdict: d.Verdict, Intents: d.Intents, Deliveries: d.Deliveries, Problem: d.Problem}
+	for _, h := range d.History {
+		out.History = append(out.History, dashboard.Decision(h))
+	}
+	if d.Work != nil {
+		w := workOf(*d.Work)
+		out.Work = &w
+	}
+	return out, nil
+}
+
+// Due is what waits and what is being worked on.
+func (r reader) Due(ctx context.Context, limit int) ([]dashboard.Work, error) {
+	rows, err := r.Store.Due(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]dashboard.Work, 0, len(rows))
+	for _, row := range rows {
+		out = append(out, workOf(row))
+	}
+	return out, nil
+}
+
+func workOf(w store.WorkRow) dashboard.Work {
+	return dashboard.Work{
+		Key: w.Key, Repo: w.Repo, Title: w.Title, DueAt: w.DueAt, NotBefore: w.NotBefore, Since: w.Since,
+		Running: w.Owner != "", Fails: w.Fails, Priority: w.Priority,
+	}
+}

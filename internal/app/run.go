@@ -1,0 +1,268 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/dashboard"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/webhook"
+)
+
+// Run serves until ctx ends, then drains and returns nil; or ends early with the first error of a part. It closes the
+// store, whatever happens.
+func (a *App) Run(ctx context.Context) error {
+	defer a.Close()
+
+	// Parts end in stages, each with a context of its own: what takes up work first, what keeps deliveries last.
+	failed, fail := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer fail(nil)
+	working, stopWorking := context.WithCancel(failed)
+	defer stopWorking()
+	keeping, stopKeeping := context.WithCancel(failed)
+	defer stopKeeping()
+
+	var workers, keepers errgroup.Group
+	part := func(g *errgroup.Group, ctx context.Context, name string, run func(context.Context) error) {
+		g.Go(func() error {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				fail(fmt.Errorf("%s stopped: %w", name, err))
+			}
+			return nil
+		})
+	}
+	part(&keepers, keeping, "inbox", a.inbox.Run)
+	part(&workers, working, "intake", a.intake.Run)
+	part(&workers, working, "reconciler", a.reconciler.Run)
+	part(&workers, working, "dashboard", a.dashboard.Run)
+	part(&workers, working, "store upkeep", a.store.Maintain)
+	part(&workers, working, "retention", a.retain)
+
+	var server *http.Server
+	if a.listener != nil {
+		server = a.serve(keeping, func(err error) { fail(fmt.Errorf("listener stopped: %w", err)) })
+	}
+
+	select {
+	case <-ctx.Done():
+	case <-failed.Done():
+		return context.Cause(failed)
+	}
+
+	began := time.Now()
+	a.health.Drain()
+	stopWorking()
+	if server != nil {
+		a.log.Info("stopping: no new work is taken; deliveries are still kept until the listener closes")
+		if !a.o.Demo {
+			pause(failed, drainDelay)
+		}
+		grace, done := context.WithTimeout(failed, requestGrace)
+		if err := server.Shutdown(grace); err != nil {
+			_ = server.Close()
+		}
+		done()
+	}
+	stopKeeping()
+	_ = keepers.Wait()
+	_ = workers.Wait()
+	if server != nil {
+		a.log.Info("stopped", telemetry.KeyTook, time.Since(began).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// serve starts the HTTP server on the listener that New made.
+func (a *App) serve(ctx context.Context, broken func(error)) *http.Server {
+	s := &http.Server{
+		Handler:     a.handler,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    quietLog(a.log),
+		ConnContext: dashboard.ConnContext,
+	}
+	webhook.Timeouts(s)
+	l := a.listener
+	if a.certs != nil {
+		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: a.certs.get, NextProtos: []string{"http/1.1"}})
+	}
+	s.RegisterOnShutdown(a.dashboard.Disconnect)
+	go func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			broken(err)
+		}
+	}()
+	a.log.Info("listening", "address", a.listener.Addr().String(), "version", a.o.Version, "database", a.store.Engine(),
+		"credentials", a.github.Configured(), "workers", a.cfg.Workers)
+	return s
+}
+
+// retain removes what is older than the retention, once an hour.
+func (a *App) retain(ctx context.Context) error {
+	t := time.NewTicker(purgeEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+			switch n, err := a.store.Purge(ctx, a.cfg.Retention); {
+			case err != nil && ctx.Err() == nil:
+				a.metrics.Error(telemetry.ErrDatabase)
+				a.log.Error("what is older than the retention could not be removed", telemetry.KeyErr, err)
+			case n > 0:
+				a.log.Info("removed what is older than the retention", telemetry.KeyCount, n)
+			}
+		}
+	}
+}
+
+// Handler serves everything that the service serves, for tests that need no socket.
+func (a *App) Handler() http.Handler { return a.handler }
+
+// Addr is where the service listens; nil without a listener.
+func (a *App) Addr() net.Addr {
+	if a.listener == nil {
+		return nil
+	}
+	return a.listener.Addr()
+}
+
+// Close gives back what New took. Run does it by itself.
+func (a *App) Close() {
+	if a.listener != nil {
+		_ = a.listener.Close()
+	}
+	if a.store != nil {
+		if err := a.store.Close(); err != nil {
+			a.log.Error("close the database", telemetry.KeyErr, err)
+		}
+	}
+}
+
+// Reload reads secrets and certificates again (SIGHUP). What is wrong stays as it was, and the error says what.
+func (a *App) Reload() error {
+	changed, err := a.cfg.Secrets.Reload()
+	if err == nil {
+		a.hide()
+	}
+	if cerr := a.certs.reload(); cerr != nil {
+		err = errors.Join(err, cerr)
+	}
+	if err != nil {
+		a.log.Error("reload", telemetry.KeyErr, err)
+		return err
+	}
+	a.log.Info("reloaded secrets and certificates", "changed", changed)
+	return nil
+}
+
+// HeapProfile writes a heap profile and logs where (SIGUSR2).
+func (a *App) HeapProfile() (string, error) {
+	path, err := telemetry.WriteHeapProfile(a.cfg.HeapDumpDir)
+	if err != nil {
+		a.log.Error("heap profile", telemetry.KeyErr, err)
+		return "", err
+	}
+	a.log.Info("heap profile written", "path", path)
+	return path, nil
+}
+
+// hide registers the secrets of the moment with what log lines and pages blank out.
+func (a *App) hide() {
+	a.o.Secrets.Add(a.cfg.SecretTexts()...)
+}
+
+// parked keeps a scope parked for every replica.
+func (a *App) parked(scope pull.Scope, until time.Time, reason string) {
+	ctx, done := context.WithTimeout(context.Background(), 5*time.Second)
+	defer done()
+	if err := a.store.ParkScope(ctx, scope, until, reason); err != nil {
+		a.log.Error("note that GitHub's limit is reached", telemetry.KeyScope, scope, telemetry.KeyErr, err)
+	}
+}
+
+// page is the address of a pull request's page.
+func (a *App) page(r pull.Repo, number int) string {
+	return a.cfg.PublicURL + "/pulls/" + r.Owner + "/" + r.Name + "/" + strconv.Itoa(number)
+}
+
+// owner names this process in leases.
+func owner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s:%d:%d", host, os.Getpid(), processes.Add(1))
+}
+
+// processes tells several services of one process apart, in tests.
+var processes atomic.Int64
+
+// listen opens the port and explains what most often goes wrong.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		_, port, _ := net.SplitHostPort(address)
+		return nil, fmt.Errorf("port %s is already in use: see who holds it with `ss -ltnp | grep :%s`, or set PORT to another one", port, port)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+// numbers are the statistics that gauges read.
+type numbers struct{ queue, dead, oldest, overdue float64 }
+
+// stats reads the statistics at most once a second, however many gauges a scrape has.
+type stats struct {
+	mu  sync.Mutex
+	at  time.Time
+	now numbers
+}
+
+func (a *App) stat() numbers {
+	a.stats.mu.Lock()
+	defer a.stats.mu.Unlock()
+	if time.Since(a.stats.at) < time.Second && !a.stats.at.IsZero() {
+		return a.stats.now
+	}
+	ctx, done := context.WithTimeout(context.Background(), 2*time.Second)
+	defer done()
+	s, err := a.store.Stats(ctx)
+	if err != nil {
+		return a.stats.now // the last known numbers; /health says that the database is gone
+	}
+	since := func(t time.Time) float64 {
+		if t.IsZero() {
+			return 0
+		}
+		return max(0, a.store.Now().Sub(t).Seconds())
+	}
+	a.stats.at = time.Now()
+	a.stats.now = numbers{queue: float64(s.QueueLength), dead: float64(s.Dead), oldest: since(s.OldestWaiting), overdue: since(s.OldestDue)}
+	return a.stats.now
+}
