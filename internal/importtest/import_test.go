@@ -36,7 +36,7 @@ var (
 // may always import packages below its own directory.
 var may = map[string][]string{
 	"cmd/github-pr-manager": {"internal/cli"},
-	"internal/cli":          join(core, row, support, []string{"internal/app", "internal/demo", "migrations"}),
+	"internal/cli":          join(core, row, support, []string{"internal/app", "internal/demo", "internal/githubtest", "migrations"}),
 	"internal/app":          join(core, row, support, []string{"migrations"}),
 	"internal/demo":         {"internal/githubtest"},
 
