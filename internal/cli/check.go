@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
 // policyFile is where a repository keeps its policy.
@@ -46,7 +47,7 @@ and a hint. It asks nobody and changes nothing. The exit code is 1 when there is
 				return nil
 			}
 			for _, p := range problems {
-				w.printf("%s\n", p)
+				w.printf("%s\n", telemetry.Printable(p.String()))
 			}
 			switch len(problems) {
 			case 0:

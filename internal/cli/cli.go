@@ -185,6 +185,12 @@ unblock it.`,
 		},
 	}
 	root.SetFlagErrorFunc(flagError)
+	root.AddGroup(
+		&cobra.Group{ID: "begin", Title: "To begin:"},
+		&cobra.Group{ID: "run", Title: "To run it:"},
+		&cobra.Group{ID: "look", Title: "To look into it:"},
+	)
+	root.SetUsageTemplate(usageText)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{
 		Use:     "help [COMMAND]",
@@ -196,17 +202,47 @@ unblock it.`,
 				return unknownCommand(root, args[0])
 			}
 			if len(rest) > 0 {
-				return usagef("%s has no command %q: see %s", about.CommandPath(), rest[0], about.CommandPath()+" --help")
+				return usagef("%s has no command %q: see %s --help", called(about), rest[0], about.CommandPath())
 			}
 			return about.Help()
 		},
 	})
-	root.AddCommand(
-		w.serveCommand(), w.demoCommand(), w.setupCommand(), w.checkCommand(), w.explainCommand(), w.signCommand(),
-		w.sendCommand(), w.healthcheckCommand(), w.migrateCommand(), w.versionCommand(),
-	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("begin", w.demoCommand(), w.setupCommand(), w.checkCommand())
+	add("run", w.serveCommand(), w.healthcheckCommand(), w.migrateCommand())
+	add("look", w.explainCommand(), w.sendCommand(), w.signCommand())
+	add("", w.versionCommand())
 	return root
 }
+
+// usageText is how a command's help goes on after what it does: how to call it, then its commands, flags, examples.
+const usageText = `Usage:
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
+{{- if .HasAvailableSubCommands}}{{$cmds := .Commands}}
+{{- range $group := .Groups}}
+
+{{.Title}}{{range $cmds}}{{if eq .GroupID $group.ID}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}
+
+{{if .Groups}}Beside that:{{else}}Commands:{{end}}{{range $cmds}}{{if and (eq .GroupID "") (or .IsAvailableCommand (eq .Name "help"))}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}
+{{- if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+{{- if .HasExample}}
+
+Examples:
+{{.Example}}{{end}}
+{{- if .HasAvailableSubCommands}}
+
+{{.CommandPath}} COMMAND --help tells about one of them.{{end}}
+`
 
 // unknownCommand says so, with the command that was probably meant.
 func unknownCommand(cmd *cobra.Command, name string) error {
@@ -217,7 +253,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 		}
 	}
 	if cmd.HasParent() {
-		return usagef("%s has no command %q%s: see %s --help", cmd.CommandPath(), name, didYouMean(name, names), cmd.CommandPath())
+		return usagef("%s has no command %q%s: see %s --help", called(cmd), name, didYouMean(name, names), cmd.CommandPath())
 	}
 	return usagef("there is no command %q%s: see %s help", name, didYouMean(name, names), program)
 }
@@ -234,7 +270,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		return usagef("--%s is not taken, because every user of this machine can read arguments: use --secret-file, or the environment", name)
 	}
 	if short := unknown.GetSpecifiedShortnames(); short != "" {
-		return usagef("%s has no flag -%s: see %s --help", cmd.CommandPath(), name, cmd.CommandPath())
+		return usagef("%s has no flag -%s: see %s --help", called(cmd), name, cmd.CommandPath())
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
@@ -242,7 +278,15 @@ func flagError(cmd *cobra.Command, err error) error {
 	if near != "" {
 		near = fmt.Sprintf(" (did you mean --%s?)", near)
 	}
-	return usagef("%s has no flag --%s%s: see %s --help", cmd.CommandPath(), name, near, cmd.CommandPath())
+	return usagef("%s has no flag --%s%s: see %s --help", called(cmd), name, near, cmd.CommandPath())
+}
+
+// called is what a command is called in a sentence.
+func called(cmd *cobra.Command) string {
+	if !cmd.HasParent() {
+		return "the program"
+	}
+	return strings.TrimPrefix(cmd.CommandPath(), program+" ")
 }
 
 func didYouMean(name string, names []string) string {
@@ -254,7 +298,7 @@ func didYouMean(name string, names []string) string {
 
 // nearest returns the name that was probably meant, or "".
 func nearest(name string, names []string) string {
-	best, distance := "", 1+max(1, len(name)/3)
+	best, distance := "", 1+max(1, (len(name)+2)/3)
 	for _, n := range names {
 		d := levenshtein.ComputeDistance(strings.ToLower(name), n)
 		if strings.HasPrefix(n, strings.ToLower(name)) && len(name) >= 2 {
@@ -271,7 +315,7 @@ func nearest(name string, names []string) string {
 func arguments(least, most int, want string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
-			return usagef("%s takes %s: see %s --help", cmd.CommandPath(), want, cmd.CommandPath())
+			return usagef("%s takes %s: see %s --help", called(cmd), want, cmd.CommandPath())
 		}
 		return nil
 	}

@@ -1,11 +1,27 @@
 package cli
 
 import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/app"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/demo"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/githubtest"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
 // A demonstration is what `demo` can be told.
@@ -76,25 +92,103 @@ func only(environ []string, names ...string) []string {
 	return out
 }
 
-// welcome tells a newcomer what there is to see. repos are the simulated repositories, "owner/name" each.
-func (w *world) welcome(d demonstration, port int, repos []string) {
-	host := "localhost"
-	if d.cfg.Host != "127.0.0.1" && d.cfg.Host != "localhost" {
-		host = strings.TrimPrefix(localURL(d.cfg), "http://")
-		host = host[:strings.LastIndexByte(host, ':')]
+// demo runs the service, a GitHub and its cast in this process. They meet as they would in life: the cast uses
+// GitHub, GitHub sends signed webhooks, the service asks GitHub. Everything else stays on loopback.
+func (w *world) demo(ctx context.Context, d demonstration) error {
+	if _, err := exec.LookPath("git"); err != nil {
+		return usagef("the demonstration keeps real git repositories and needs git: install git")
 	}
+	dir, err := os.MkdirTemp("", program+"-demo-")
+	if err != nil {
+		return usagef("can't make a temporary directory: %w", bare(err))
+	}
+	defer os.RemoveAll(dir)
+	level := slog.LevelWarn
+	if d.verbose {
+		level = slog.LevelInfo
+	}
+	log := telemetry.NewLogger(w.stdout, level, telemetry.FormatText, &w.secrets)
+
+	front, err := net.Listen("tcp", d.cfg.Address())
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return usagef("port %[1]d is already in use: see who holds it with `ss -ltnp | grep :%[1]d`, or choose another --port", d.cfg.Port)
+	case err != nil:
+		return usagef("can't listen on %s: %w", d.cfg.Address(), err)
+	}
+	defer front.Close()
+	back, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return usagef("can't open a port for the simulated GitHub: %w", err)
+	}
+	defer back.Close()
+
+	port := front.Addr().(*net.TCPAddr).Port
+	d.cfg.Port = port
+	hub := "http://" + back.Addr().String()
+	world, err := githubtest.New(githubtest.Options{Dir: filepath.Join(dir, "github"), APIURL: hub, HTMLURL: hub, Seed: d.seed, Logger: log})
+	if err != nil {
+		return fmt.Errorf("make the simulated GitHub: %w", err)
+	}
+	secret := rand.Text()
+	cast := demo.New(world, demo.Options{
+		Hook: localURL(d.cfg) + "/webhook", Secret: secret, Seed: d.seed, Log: log,
+		Pace: time.Duration(float64(time.Second) / d.pace),
+	})
+	here := fmt.Sprintf("http://localhost:%d", port)
+	cfg := app.Default()
+	cfg.Host, cfg.Port = d.cfg.Host, port
+	cfg.PublicURL, cfg.DashboardOrigin = here, here
+	cfg.DataDir, cfg.HeapDumpDir = dir, dir
+	cfg.DatabaseURL = app.Secret("sqlite:" + filepath.Join(dir, "demo.db"))
+	cfg.GitHubAPI, cfg.AppID = hub, cast.App().ID
+	cfg.Secrets = app.NewSecrets(app.SecretValues{Webhook: [][]byte{[]byte(secret)}, AppKey: []byte(cast.App().Key)})
+	w.secrets.Add(cfg.SecretTexts()...)
+
+	build := ThisBuild()
+	a, err := app.New(ctx, cfg, app.Options{
+		Log: log, Secrets: &w.secrets, Version: build.Version, Commit: build.Commit, Listener: front, Demo: true,
+	})
+	if err != nil {
+		return fmt.Errorf("start the demonstration: %w", err)
+	}
+	w.welcome(d)
+
+	// The cast and GitHub end first, so that nobody speaks to a service that is leaving.
+	stage, leave := context.WithCancel(ctx)
+	defer leave()
+	github := &http.Server{Handler: world, ReadHeaderTimeout: 5 * time.Second}
+	var play errgroup.Group
+	play.Go(func() error { return world.Run(stage) })
+	play.Go(func() error { return cast.Run(stage) })
+	play.Go(func() error {
+		if err := github.Serve(back); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("the simulated GitHub stopped: %w", err)
+		}
+		return nil
+	})
+	err = a.Run(ctx)
+	leave()
+	_ = github.Close()
+	return errors.Join(err, play.Wait())
+}
+
+// welcome tells a newcomer what there is to see.
+func (w *world) welcome(d demonstration) {
+	at := strings.Replace(localURL(d.cfg), "127.0.0.1", "localhost", 1)
 	w.printf(`
   GitHub PR Manager, demonstration
 
-  Open  http://%s:%d/
+  Open  %[1]s/
 
-  A simulated GitHub sends signed webhooks about %s.
-  Its people open pull requests, review them, push fixes; its CI breaks and recovers. Watch labels
-  come and go, pull requests get merged, and read in one sentence why the others are not.
-  Click a pull request for the reasons, rule by rule, and for what was done.
+  A simulated GitHub sends signed webhooks about the repositories of a small company. Its people open
+  pull requests, review them and push repairs; its CI breaks and recovers. Watch labels come and go
+  and pull requests get merged, and read in one sentence why the others are not. Click one of them for
+  the reasons, rule by rule, and for what was done.
 
-  Also:  http://%s:%d/health   /ready   /metrics   /webhook/stats   /webhook/events
+  Also  %[1]s/health   /ready   /metrics   /webhook/stats   /webhook/events
 
   Nothing here is real and nothing is kept. Ctrl-C ends it.
-`, host, port, strings.Join(repos, " and "), host, port)
+
+`, at)
 }

@@ -33,11 +33,11 @@ func (w *world) explainCommand() *cobra.Command {
 it saw. It is the newest decision of the service, from its database; with --live, or when the database knows none,
 GitHub is asked and the decision made anew. Nothing is written, neither there nor here.
 
-The address of the pull request's page does as well. Quote the #: shells take what follows it for a comment.`,
-		Example: `  github-pr-manager explain 'octo/app#7'
+The address of the pull request's page does as well.`,
+		Example: `  github-pr-manager explain octo/app#7
   github-pr-manager explain --live https://github.com/octo/app/pull/7
-  github-pr-manager explain --json 'octo/app#7' | jq -r .sentence`,
-		Args: arguments(1, 1, "one pull request, such as 'octo/app#7'"),
+  github-pr-manager explain --json octo/app#7 | jq -r .sentence`,
+		Args: arguments(1, 1, "one pull request, such as octo/app#7"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			owner, name, number, err := reference(args[0])
 			if err != nil {
@@ -73,8 +73,14 @@ type explanation struct {
 	Sentence   string          `json:"sentence"`
 	Verdict    json.RawMessage `json:"verdict"`
 	DecidedAt  time.Time       `json:"decided_at"`
-	Source     string          `json:"source"` // "database" or "github"
+	Source     string          `json:"source"`
 }
+
+// Where an explanation is from.
+const (
+	fromDatabase = "database"
+	fromGitHub   = "github"
+)
 
 var (
 	referenceShape = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_-]*)/([A-Za-z0-9._-]+)#([1-9][0-9]{0,8})$`)
@@ -88,7 +94,7 @@ func reference(s string) (owner, name string, number int, err error) {
 		m = pathShape.FindStringSubmatch(u.Path)
 	}
 	if m == nil {
-		return "", "", 0, usagef("%q is not a pull request: want 'OWNER/REPO#NUMBER' in quotes, or the address of its page", s)
+		return "", "", 0, usagef("%q is not a pull request: want OWNER/REPO#NUMBER, or the address of its page", s)
 	}
 	number, err = strconv.Atoi(m[3])
 	return m[1], m[2], number, err
@@ -97,24 +103,16 @@ func reference(s string) (owner, name string, number int, err error) {
 // explanation finds the newest decision, or makes one.
 func (w *world) explanation(ctx context.Context, cfg app.Config, owner, name string, number int, live bool) (explanation, error) {
 	what := fmt.Sprintf("%s/%s#%d", owner, name, number)
-	s, err := w.open(ctx, cfg)
-	switch {
-	case err == nil:
-		defer s.Close()
-	case !errors.Is(err, errNoDatabase):
+	known, err := w.known(ctx, cfg, owner, name, number)
+	if err != nil {
 		return explanation{}, err
 	}
-	if s != nil && !live {
-		d, err := s.Pull(ctx, owner, name, number)
-		switch {
-		case err == nil && len(d.Verdict.Tree) > 0:
-			return explanation{
-				Repository: d.Row.Repo.FullName(), Number: d.Row.Number, Title: d.Row.Title, URL: d.Row.URL, Head: d.Row.Head,
-				State: d.Verdict.State, Sentence: d.Verdict.Sentence, Verdict: d.Verdict.Tree, DecidedAt: d.Row.DecidedAt, Source: "database",
-			}, nil
-		case err != nil && !errors.Is(err, store.ErrNotFound):
-			return explanation{}, fmt.Errorf("look %s up in %s: %w", what, cfg.DatabaseName(), err)
-		}
+	if !live && len(known.Verdict.Tree) > 0 {
+		return explanation{
+			Repository: known.Row.Repo.FullName(), Number: known.Row.Number, Title: known.Row.Title, URL: known.Row.URL,
+			Head: known.Row.Head, State: known.Verdict.State, Sentence: known.Verdict.Sentence, Verdict: known.Verdict.Tree,
+			DecidedAt: known.Row.DecidedAt, Source: fromDatabase,
+		}, nil
 	}
 	if cfg.AppID == 0 && cfg.Secrets.Token() == "" {
 		if live {
@@ -122,11 +120,36 @@ func (w *world) explanation(ctx context.Context, cfg app.Config, owner, name str
 		}
 		return explanation{}, fmt.Errorf("the database knows no decision about %s, and there are no credentials to ask GitHub with: set GITHUB_APP_ID and GITHUB_PRIVATE_KEY_FILE, or GITHUB_TOKEN", what)
 	}
-	return w.look(ctx, cfg, s, owner, name, number)
+	repo := pull.Repo{Owner: owner, Name: name}
+	if known.Row.Repo.ID != 0 {
+		repo = known.Row.Repo
+	}
+	return w.look(ctx, cfg, repo, number, pull.History{Memory: known.Memory, LastValid: known.LastValid, Problem: known.Problem})
 }
 
-// look asks GitHub and decides as a pass would, and writes nothing. s may be nil.
-func (w *world) look(ctx context.Context, cfg app.Config, s *store.Store, owner, name string, number int) (explanation, error) {
+// known is what the database has about a pull request: nothing, where it has never heard of it or is not there itself.
+func (w *world) known(ctx context.Context, cfg app.Config, owner, name string, number int) (store.PullDetail, error) {
+	s, err := w.open(ctx, cfg)
+	if errors.Is(err, errNoDatabase) {
+		return store.PullDetail{}, nil
+	}
+	if err != nil {
+		return store.PullDetail{}, err
+	}
+	defer s.Close()
+	have, _, err := s.SchemaVersion(ctx)
+	if err != nil || have == 0 {
+		return store.PullDetail{}, err
+	}
+	d, err := s.Pull(ctx, owner, name, number)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.PullDetail{}, nil
+	}
+	return d, err
+}
+
+// look asks GitHub and decides as a pass would, and writes nothing.
+func (w *world) look(ctx context.Context, cfg app.Config, repo pull.Repo, number int, known pull.History) (explanation, error) {
 	build := ThisBuild()
 	metrics := telemetry.NewMetrics(build.Version, build.Commit)
 	client, err := github.New(github.Options{
@@ -138,20 +161,12 @@ func (w *world) look(ctx context.Context, cfg app.Config, s *store.Store, owner,
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	scope, err := client.InstallationFor(ctx, owner, name)
+	scope, err := client.InstallationFor(ctx, repo.Owner, repo.Name)
 	if err != nil {
 		return explanation{}, err
 	}
-	var neighbour reconcile.Store = clockOnly{}
-	var history pull.History
-	if s != nil {
-		neighbour = s
-		if history, err = s.Remembered(ctx, owner, name, number); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return explanation{}, fmt.Errorf("recall %s/%s#%d from %s: %w", owner, name, number, cfg.DatabaseName(), err)
-		}
-	}
-	r := reconcile.New(client, neighbour, reconcile.Options{Metrics: metrics, Log: slog.New(slog.DiscardHandler)})
-	found, err := r.Look(ctx, scope, pull.Repo{Owner: owner, Name: name}, number, history)
+	r := reconcile.New(client, clockOnly{}, reconcile.Options{Metrics: metrics, Log: slog.New(slog.DiscardHandler)})
+	found, err := r.Look(ctx, scope, repo, number, known)
 	if err != nil {
 		return explanation{}, err
 	}
@@ -162,11 +177,11 @@ func (w *world) look(ctx context.Context, cfg app.Config, s *store.Store, owner,
 	snap := found.Snapshot
 	return explanation{
 		Repository: snap.Repo.FullName(), Number: snap.Number, Title: snap.Title, URL: snap.URL, Head: snap.Head.SHA,
-		State: string(found.Verdict.State), Sentence: notice.Sentence(found.Verdict), Verdict: tree, DecidedAt: snap.ObservedAt, Source: "github",
+		State: string(found.Verdict.State), Sentence: notice.Sentence(found.Verdict), Verdict: tree, DecidedAt: snap.ObservedAt, Source: fromGitHub,
 	}, nil
 }
 
-// clockOnly is a store for a look without a database: a look asks it for the time and for nothing else.
+// clockOnly is the store of a look: what is known has been read before, and a look asks for the time and nothing else.
 type clockOnly struct{ reconcile.Store }
 
 func (clockOnly) Now() time.Time { return time.Now().UTC() }
@@ -178,11 +193,20 @@ func (w *world) tell(x explanation) error {
 		return fmt.Errorf("the decision about %s#%d is kept in a form that this version can't read: explain it with --live", x.Repository, x.Number)
 	}
 	from := "asked GitHub"
-	if x.Source == "database" {
+	if x.Source == fromDatabase {
 		from = "from the database; --live asks GitHub"
 	}
-	w.printf("%s#%d  %s\n%s\n\n%s: %s\n\n%s\n\nDecided %s at %s (%s).\n",
-		x.Repository, x.Number, telemetry.Printable(x.Title), telemetry.Printable(x.URL), x.State, telemetry.Printable(x.Sentence),
-		strings.TrimRight(notice.Tree(v), "\n"), x.DecidedAt.UTC().Format(time.RFC3339), x.Head.Short(), from)
+	w.printf("%s#%d  %s\n%s\n\n%s\n\nDecided %s at %s (%s).\n",
+		x.Repository, x.Number, telemetry.Printable(x.Title), telemetry.Printable(x.URL), printable(notice.Tree(v)),
+		x.DecidedAt.UTC().Format(time.RFC3339), x.Head.Short(), from)
 	return nil
+}
+
+// printable takes what moves a terminal out of text of several lines.
+func printable(text string) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = telemetry.Printable(line)
+	}
+	return strings.Join(lines, "\n")
 }
