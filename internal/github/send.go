@@ -298,7 +298,7 @@ func (c *Client) park(scope pull.Scope, f *pull.Fault, h http.Header) *pull.Faul
 	f.Class, f.Until = pull.FaultThrottled, until.UTC()
 	if more := l.park(until, reason, now); more > 0 {
 		c.metrics.Paused(reason, more)
-		c.log.Warn("GitHub told us to wait", "scope", string(scope), "until", until.UTC(), "reason", reason)
+		c.log.Warn("GitHub told us to wait", telemetry.KeyScope, string(scope), telemetry.KeyUntil, until.UTC(), "reason", reason)
 		if scope != scopeJWT {
 			c.parked(scope, until.UTC(), reason)
 		}
