@@ -178,14 +178,19 @@ func (s *setup) complete(cfg app.Config) error {
 	if s.webhookURL == "" {
 		return usagef("setup needs --webhook-url: where GitHub can reach this service, such as https://pulls.example.com/webhook")
 	}
-	for flag, value := range map[string]string{"webhook-url": s.webhookURL, "homepage": s.homepage} {
-		u, err := url.Parse(value)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil {
-			return usagef("--%s is not a web address: want one such as https://pulls.example.com/webhook", flag)
-		}
-		if flag == "webhook-url" && private(u.Hostname()) && strings.HasSuffix(cfg.GitHubAPI, "api.github.com") {
-			fmt.Fprintf(s.stderr, "%s: warning: GitHub can't reach %s: its webhooks will fail until the App has a public address\n", program, u.Hostname())
-		}
+	hook, err := url.Parse(s.webhookURL)
+	if err != nil || !webAddress(s.webhookURL) || hook.User != nil {
+		return usagef("--webhook-url is not a web address: want one such as https://pulls.example.com/webhook")
+	}
+	if hook.Path == "" || hook.Path == "/" {
+		hook.Path = "/webhook"
+		s.webhookURL = hook.String()
+	}
+	if private(hook.Hostname()) && cfg.GitHubAPI == app.Default().GitHubAPI {
+		s.warn([]app.Warning{app.Warning("GitHub can't reach " + hook.Hostname() + ": webhooks will fail until the App has a public address")})
+	}
+	if !webAddress(s.homepage) {
+		return usagef("--homepage is not a web address: want one such as https://pulls.example.com")
 	}
 	if s.port < 0 || s.port > 65535 {
 		return usagef("--port is %d: want a port number from 1 to 65535", s.port)
@@ -406,10 +411,10 @@ func (s *setup) exchange(ctx context.Context, code string) (registered, error) {
 	return a, nil
 }
 
-// webAddress keeps anything but a link out of a link.
+// webAddress reports whether s is an address that a browser can follow.
 func webAddress(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != ""
 }
 
 // keep writes the credentials down, readable by their owner alone.

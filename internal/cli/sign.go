@@ -128,9 +128,9 @@ func (w *world) send(ctx context.Context, s sending, args []string) error {
 	if s.delivery == "" {
 		s.delivery = newID()
 	}
-	for name, value := range map[string]string{"event": s.event, "delivery": s.delivery} {
-		if value == "" || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return usagef("--%s is %q: want one word", name, value)
+	for _, f := range []struct{ name, value string }{{"event", s.event}, {"delivery", s.delivery}} {
+		if f.value == "" || strings.ContainsFunc(f.value, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return usagef("--%s is %q: want one word", f.name, f.value)
 		}
 	}
 	if s.timeout <= 0 {
@@ -209,7 +209,7 @@ func (w *world) target(given, path string) (string, error) {
 		return localURL(c) + path, nil
 	}
 	u, err := url.Parse(given)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	if err != nil || !webAddress(given) {
 		return "", usagef("--url is not a web address: want http://HOST:PORT%s", path)
 	}
 	if u.Path == "" || u.Path == "/" {
