@@ -84,13 +84,14 @@ func (s *Secrets) Reload() (changed []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reload == nil {
-		return nil, nil
+		return []string{}, nil
 	}
 	v, err := s.reload()
 	if err != nil {
 		return nil, fmt.Errorf("reload secrets, the old ones stay in use: %w", err)
 	}
 	old := s.now.Load()
+	changed = []string{}
 	if !bytes.Equal(bytes.Join(old.Webhook, []byte{0}), bytes.Join(v.Webhook, []byte{0})) {
 		changed = append(changed, "WEBHOOK_SECRET")
 	}
