@@ -64,25 +64,34 @@ func pullRequest(n int) []byte {
 // client is one connection's worth of GitHub.
 var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
-// deliver sends a signed delivery and returns the status of the answer, 0 if there was none.
+// deliver sends a signed pull_request delivery as JSON and returns the status of the answer, 0 if there was none.
 func deliver(url, key, id string, body []byte) int {
+	status, _ := post(url, key, id, "pull_request", "application/json", body)
+	return status
+}
+
+// post sends a signed delivery and returns the status of the answer, 0 if there was none, and its body.
+func post(url, key, id, event, contentType string, body []byte) (status int, answer string) {
 	req, err := http.NewRequest(http.MethodPost, url+"/webhook", bytes.NewReader(body))
 	if err != nil {
-		return 0
+		return 0, err.Error()
 	}
 	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write(body)
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
-	req.Header.Set("X-GitHub-Event", "pull_request")
+	req.Header.Set("X-GitHub-Event", event)
 	req.Header.Set("X-GitHub-Delivery", id)
 	res, err := client.Do(req)
 	if err != nil {
-		return 0
+		return 0, err.Error()
 	}
 	defer res.Body.Close()
-	io.Copy(io.Discard, res.Body)
-	return res.StatusCode
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return res.StatusCode, string(text)
 }
 
 // deliveryID makes an id as GitHub does, from two numbers.
@@ -109,6 +118,7 @@ type stats struct {
 		Received, Processed, Errors, Duplicates int64
 	}
 	QueueLength int64 `json:"queue_length"`
+	InFlight    int64 `json:"in_flight"`
 	Dead        int64
 }
 
