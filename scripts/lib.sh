@@ -8,7 +8,7 @@ if [[ -z "${HOME:-}" ]]; then
 fi
 
 # One setting everywhere means one build cache; only the race detector needs cgo.
-export CGO_ENABLED=0
+export CGO_ENABLED="${CGO_ENABLED:-0}"
 
 tool() { go tool -modfile=tools/go.mod "$@"; }
 
