@@ -319,7 +319,7 @@ func parseMessage(m, source string) (message, hint string) {
 		return "The condition is not complete: something is missing at its end.", "Every ( needs its ), every text its closing quote, every operator something on its right."
 	case strings.Contains(m, "token recognition error"):
 		if i := strings.Index(m, "at: "); i >= 0 {
-			m = strings.Trim(m[i+4:], "'")
+			m = strings.TrimSpace(strings.Trim(m[i+4:], "'"))
 		}
 		hint = ""
 		if strings.HasPrefix(m, `"`) || strings.HasPrefix(m, `'`) {
@@ -358,6 +358,7 @@ func containsWord(s, word string) bool { return slices.Contains(strings.Fields(s
 var (
 	noOverload = regexp.MustCompile(`^found no matching overload for '([^']+)' applied to '(.*)'$`)
 	undeclared = regexp.MustCompile(`^undeclared reference to '([^']+)'(?: \(did you mean '([^']+)'\?\))?`)
+	wrongType  = regexp.MustCompile(`^expected type '([^']+)' but found '([^']+)'$`)
 	invalidArg = regexp.MustCompile(`^invalid (\w+) argument`)
 )
 
@@ -393,6 +394,9 @@ func checkMessage(m string) (message, hint string) {
 		case "duration":
 			return "This is not a valid duration.", "For example: duration(\"36h\")"
 		}
+	}
+	if f := wrongType.FindStringSubmatch(m); f != nil {
+		return fmt.Sprintf("This needs to be %s; it is %s.", typeName(f[1]), typeName(f[2])), ""
 	}
 	if strings.Contains(m, "comprehension exceeds nesting limit") {
 		return "This looks through lists inside lists inside lists.", "At most two levels of exists, all, filter and map are possible."

@@ -62,22 +62,6 @@ func (p *Policy) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decisio
 	return p.Effective().Evaluate(s, m, now)
 }
 
-// Applied returns what to remember once a has been done. A label is the service's own from the moment its ledger says
-// that it was set, and no longer from the moment it was taken off.
-func Applied(m pull.Memory, a pull.Action) pull.Memory {
-	if a.Kind != pull.AddLabel && a.Kind != pull.RemoveLabel {
-		return m
-	}
-	m.Labels = maps.Clone(m.Labels)
-	if m.Labels == nil {
-		m.Labels = map[string]pull.LabelMemory{}
-	}
-	l := m.Labels[a.Target]
-	l.Ours = a.Kind == pull.AddLabel
-	m.Labels[a.Target] = l
-	return m
-}
-
 // A decider is one evaluation under way.
 type decider struct {
 	e   Effective

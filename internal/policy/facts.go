@@ -57,9 +57,11 @@ var environment = []variable{
 	{name: "repo.private", typ: cel.BoolType, doc: "it is not public", read: func(f *facts) any { return f.s.Private }},
 }
 
-func mergeabilityUnknown(s *pull.Snapshot) bool { return s.Mergeable == pull.MergeableUnknown || s.Mergeable == "" }
-func checksUnknown(s *pull.Snapshot) bool       { return s.ChecksTruncated }
-func reviewsUnknown(s *pull.Snapshot) bool      { return s.ReviewsTruncated }
+func mergeabilityUnknown(s *pull.Snapshot) bool {
+	return s.Mergeable == pull.MergeableUnknown || s.Mergeable == ""
+}
+func checksUnknown(s *pull.Snapshot) bool  { return s.ChecksTruncated }
+func reviewsUnknown(s *pull.Snapshot) bool { return s.ReviewsTruncated }
 
 // A Variable documents one name of the environment.
 type Variable struct {

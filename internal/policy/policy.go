@@ -96,8 +96,9 @@ type Effective struct {
 	Source Source
 	// Policy is what is in force; nil while nothing is, because there is none or it is not valid.
 	Policy *Policy
-	// RepoValid: the repository has a file of its own and it is valid as it is now, so it is the one to fall back on later.
-	RepoValid bool
+	// NewlyValid is the repository's own file, when it is valid as it is now and not the last valid one that is known: it
+	// is the one to fall back on from here on.
+	NewlyValid *pull.Document
 	// DefaultsSeen is to be remembered (pull.Memory.DefaultsSeen): the owner's defaults were there once.
 	DefaultsSeen bool
 
@@ -127,7 +128,9 @@ func Resolve(repo, defaults, lastValid pull.Document, defaultsSeen bool) Effecti
 	if repo.Found {
 		var bad Problems
 		if own, bad = read(FileName, repo); bad == nil {
-			e.RepoValid = true
+			if !lastValid.Found || lastValid.OID != repo.OID {
+				e.NewlyValid = &repo
+			}
 		} else {
 			e.Source.Problems = bad
 			if lastValid.Found {
@@ -170,7 +173,7 @@ func Resolve(repo, defaults, lastValid pull.Document, defaultsSeen bool) Effecti
 
 // Effective returns p as if it were the only policy there is, for tools that evaluate a file that no repository has.
 func (p *Policy) Effective() Effective {
-	return Effective{Policy: p, RepoValid: true, Source: Source{Path: p.path, Found: true, Mode: p.Mode()}}
+	return Effective{Policy: p, Source: Source{Path: p.path, Found: true, Mode: p.Mode()}}
 }
 
 // read parses a document, which may be one that could not be read at all.

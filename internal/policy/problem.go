@@ -81,7 +81,10 @@ func (ps Problems) tidy() Problems {
 
 // nearest returns the candidate that word is most likely a misspelling of, or "".
 func nearest(word string, candidates []string) string {
-	best, dist := "", max(1, len(word)/3)+1
+	best, dist := "", min(3, max(1, len(word)/2))+1 // beyond that, any short word is near any other
+	if len(word) < 9 {
+		dist = min(dist, 3)
+	}
 	for _, c := range candidates {
 		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(c)); d < dist {
 			best, dist = c, d

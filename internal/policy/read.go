@@ -143,7 +143,7 @@ func (r *reader) unprintable(text []byte) (Pos, bool) {
 // Most who meet this wanted a pattern or a condition that begins with ! or *.
 func (r *reader) refused(tokens token.Tokens) {
 	depth, line, dashes := 0, 0, 0
-	for _, tk := range tokens {
+	for i, tk := range tokens {
 		if tk.Position.Line != line {
 			line, dashes = tk.Position.Line, 0
 		}
@@ -151,6 +151,9 @@ func (r *reader) refused(tokens token.Tokens) {
 		case token.TagType:
 			r.say(r.at(tk), fmt.Sprintf("Put the value into quotes: '%s'.", r.rest(tk)), "YAML takes an unquoted ! at the start of a value for a tag.")
 		case token.AliasType:
+			if i > 0 && tokens[i-1].Type == token.AliasType {
+				continue // the second star of **
+			}
 			r.say(r.at(tk), fmt.Sprintf("Put the value into quotes: '%s'. Anchors and aliases are not supported.", r.rest(tk)), "YAML takes an unquoted * at the start of a value for an alias.")
 		case token.AnchorType:
 			r.say(r.at(tk), "Write the value out where it is used, or put it into quotes if it begins with &.", "Anchors and aliases are not supported.")
@@ -212,13 +215,13 @@ func (r *reader) syntax(err error) {
 	hint := ""
 	if at.Line > 0 && at.Line <= len(r.lines) {
 		switch line := r.lines[at.Line-1]; {
-		case strings.Contains(line, "\t") && strings.Contains(bad.Message, "tab"):
+		case strings.Contains(line, "\t"):
 			hint = "Indent with spaces."
 		case conditionLine.MatchString(line):
 			hint = "Put the whole condition into single quotes, or write it on lines of its own after: if: |"
 		}
 	}
-	r.say(at, hint, "This is not valid YAML: %s.", firstLine(bad.Message))
+	r.say(at, hint, "This is not valid YAML: %s.", strings.ReplaceAll(firstLine(bad.Message), "'\t'", "tab"))
 }
 
 var conditionLine = regexp.MustCompile(`\bif\s*:`)
@@ -446,11 +449,12 @@ func (r *reader) label(e entry) labelRule {
 		r.say(e.at, "Give it one of: "+strings.Join(labelKeys, ", ")+".", "The label %q has no condition.", e.key)
 		return l
 	}
+	before := len(r.problems)
 	keys, ok := r.mapping(e.value, fmt.Sprintf("The label %q", e.key), labelKeys, false)
 	if !ok {
 		return l
 	}
-	if len(keys) == 0 {
+	if len(keys) == 0 && len(r.problems) == before {
 		r.say(e.at, "Give it one of: "+strings.Join(labelKeys, ", ")+".", "The label %q has no condition.", e.key)
 	}
 	for _, k := range keys {

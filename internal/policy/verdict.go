@@ -15,8 +15,9 @@ type Decision struct {
 	// Actions are wanted and not observed, in the order in which they are to be carried out. The report is not among
 	// them: what it says follows from the verdict, in package notice.
 	Actions []pull.Action
-	// Memory is what to remember instead of what was passed in, before anything is done. What a done action changes in
-	// it is the business of Applied.
+	// Memory is what to remember instead of what was passed in, before anything is done. It is for whoever carries the
+	// actions out to change it once more when one is done: a label becomes the service's own (LabelMemory.Ours) when the
+	// ledger says that it was put on, and stops being so when it was taken off.
 	Memory pull.Memory
 	// Again is when to look again though nothing happens; zero: only when something happens.
 	Again time.Time
@@ -174,7 +175,7 @@ const (
 	ChecksFailed     Code = "checks_failed"     // Names
 	ApprovalMissing  Code = "approval_missing"  // SHA
 	ApprovalStale    Code = "approval_stale"    // Names: who approved an older commit; SHA
-	ApprovalNoWrite Code = "approval_no_write" // Names: who approved without write access; SHA
+	ApprovalNoWrite  Code = "approval_no_write" // Names: who approved without write access; SHA
 	ChangesRequested Code = "changes_requested" // Names
 	LabelBlocks      Code = "label_blocks"      // Label, By
 	LabelMissing     Code = "label_missing"     // Label
