@@ -139,7 +139,7 @@ func (w write) status(r pull.Report) (int64, *pull.Fault) {
 	}
 	var got gh.RepoStatus
 	f := w.send("status.create", http.MethodPost, w.path("statuses", string(r.SHA)), gh.RepoStatus{
-		State: &state, Context: gh.Ptr(pull.ReportName), Description: gh.Ptr(pull.StatusText(r.Title)), TargetURL: optional(r.URL),
+		State: &state, Context: new(pull.ReportName), Description: new(pull.StatusText(r.Title)), TargetURL: optional(r.URL),
 	}, &got)
 	return got.GetID(), f
 }
@@ -155,11 +155,11 @@ func (w write) checkRun(r pull.Report) (int64, *pull.Fault) {
 	}
 	switch r.State {
 	case pull.ReportGood:
-		run.Status, run.Conclusion = gh.Ptr("completed"), gh.Ptr("success")
+		run.Status, run.Conclusion = new("completed"), new("success")
 	case pull.ReportBad:
-		run.Status, run.Conclusion = gh.Ptr("completed"), gh.Ptr("failure")
+		run.Status, run.Conclusion = new("completed"), new("failure")
 	default:
-		run.Status = gh.Ptr("in_progress")
+		run.Status = new("in_progress")
 	}
 	var got gh.CheckRun
 	if r.ID == 0 {

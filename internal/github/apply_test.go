@@ -34,18 +34,30 @@ func TestRequestsOfActions(t *testing.T) {
 		{"add a label", false, addBug, `[{"id":1,"name":"other"},{"id":5,"name":"Bug"}]`, "POST", labels, `{"labels":["bug"]}`, 5},
 		{"remove a label", false, removeBug, `[]`, "DELETE", labels + "/needs%2Fcaf%C3%A9", ``, 0},
 		{"merge", false, mergeIt, `{"sha":"cccc","merged":true}`, "PUT", "/repos/octo/app/pulls/7/merge", `{"sha":"aaaa","merge_method":"squash"}`, 0},
-		{"status, waiting", false, report(pull.Report{State: pull.ReportWaiting, Title: "Waiting", URL: "https://pr.example/7"}), `{"id":8}`, "POST", statuses,
-			`{"state":"pending","target_url":"https://pr.example/7","description":"Waiting","context":"pr-manager"}`, 8},
-		{"status, good, without a page", false, report(pull.Report{State: pull.ReportGood, Title: strings.Repeat("é", 200)}), `{"id":8}`, "POST", statuses,
-			`{"state":"success","description":"` + strings.Repeat("é", 139) + `…","context":"pr-manager"}`, 8},
-		{"status, bad", false, report(pull.Report{State: pull.ReportBad, Title: "No", ID: 3}), `{"id":9}`, "POST", statuses,
-			`{"state":"failure","description":"No","context":"pr-manager"}`, 9},
-		{"check run, waiting", true, report(pull.Report{State: pull.ReportWaiting, Title: "Waiting", Summary: "all", URL: "https://pr.example/7", Digest: "d1"}), `{"id":70000000001}`, "POST", runs,
-			`{"name":"pr-manager","head_sha":"aaaa","details_url":"https://pr.example/7","external_id":"d1","status":"in_progress","output":{"title":"Waiting","summary":"all"}}`, 70000000001},
-		{"check run, good, known", true, report(pull.Report{State: pull.ReportGood, Title: "Ready", Digest: "d2", ID: 70000000001}), `{"id":70000000001}`, "PATCH", runs + "/70000000001",
-			`{"name":"pr-manager","external_id":"d2","status":"completed","conclusion":"success","output":{"title":"Ready","summary":"Ready"}}`, 70000000001},
-		{"check run, bad", true, report(pull.Report{State: pull.ReportBad, Title: "No", Summary: "why", Digest: "d3"}), `{"id":6}`, "POST", runs,
-			`{"name":"pr-manager","head_sha":"aaaa","external_id":"d3","status":"completed","conclusion":"failure","output":{"title":"No","summary":"why"}}`, 6},
+		{
+			"status, waiting", false, report(pull.Report{State: pull.ReportWaiting, Title: "Waiting", URL: "https://pr.example/7"}), `{"id":8}`, "POST", statuses,
+			`{"state":"pending","target_url":"https://pr.example/7","description":"Waiting","context":"pr-manager"}`, 8,
+		},
+		{
+			"status, good, without a page", false, report(pull.Report{State: pull.ReportGood, Title: strings.Repeat("é", 200)}), `{"id":8}`, "POST", statuses,
+			`{"state":"success","description":"` + strings.Repeat("é", 139) + `…","context":"pr-manager"}`, 8,
+		},
+		{
+			"status, bad", false, report(pull.Report{State: pull.ReportBad, Title: "No", ID: 3}), `{"id":9}`, "POST", statuses,
+			`{"state":"failure","description":"No","context":"pr-manager"}`, 9,
+		},
+		{
+			"check run, waiting", true, report(pull.Report{State: pull.ReportWaiting, Title: "Waiting", Summary: "all", URL: "https://pr.example/7", Digest: "d1"}), `{"id":70000000001}`, "POST", runs,
+			`{"name":"pr-manager","head_sha":"aaaa","details_url":"https://pr.example/7","external_id":"d1","status":"in_progress","output":{"title":"Waiting","summary":"all"}}`, 70000000001,
+		},
+		{
+			"check run, good, known", true, report(pull.Report{State: pull.ReportGood, Title: "Ready", Digest: "d2", ID: 70000000001}), `{"id":70000000001}`, "PATCH", runs + "/70000000001",
+			`{"name":"pr-manager","external_id":"d2","status":"completed","conclusion":"success","output":{"title":"Ready","summary":"Ready"}}`, 70000000001,
+		},
+		{
+			"check run, bad", true, report(pull.Report{State: pull.ReportBad, Title: "No", Summary: "why", Digest: "d3"}), `{"id":6}`, "POST", runs,
+			`{"name":"pr-manager","head_sha":"aaaa","external_id":"d3","status":"completed","conclusion":"failure","output":{"title":"No","summary":"why"}}`, 6,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -86,7 +98,9 @@ func TestLongReportsAreCut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got struct{ Output struct{ Title, Summary string } }
+		var got struct {
+			Output struct{ Title, Summary string }
+		}
 		if err := json.Unmarshal([]byte(body), &got); err != nil {
 			t.Fatal(err)
 		}

@@ -157,6 +157,22 @@ func TestOneTokenForManyAtOnce(t *testing.T) {
 	})
 }
 
+// While a scope has to wait, not even a token is fetched for it.
+func TestNoTokenIsFetchedWhileParked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := appHub(t, func(sent) (*http.Response, error) { return reply(429, "", "Retry-After", "3600") })
+		w := newWorld(t, h, asApp(t))
+		for range 2 {
+			_, err := w.Snapshot(t.Context(), pull.ScopeApp(9), octoApp, 7)
+			wantFault(t, "Snapshot", err, pull.FaultThrottled)
+			time.Sleep(56 * time.Minute) // the token is as good as over, the wait is not
+		}
+		if minted(h) != 1 || len(h.requests()) != 2 {
+			t.Errorf("%d requests, %d of them for tokens, want 2 and 1", len(h.requests()), minted(h))
+		}
+	})
+}
+
 // A token that GitHub no longer takes is replaced once, and the request made again: a 401 has done nothing.
 func TestARevokedTokenIsReplacedOnce(t *testing.T) {
 	for _, bad := range []int{1, 2} {

@@ -107,7 +107,9 @@ func newWorld(t testing.TB, h *hub, change ...func(*Options)) *world {
 	w := &world{hub: h, metrics: telemetry.NewMetrics("test", "test")}
 	o := Options{
 		Token: func() string { return testToken }, HTTP: h, Metrics: w.metrics,
-		Parked: func(s pull.Scope, until time.Time, reason string) { w.parked = append(w.parked, parking{s, until, reason}) },
+		Parked: func(s pull.Scope, until time.Time, reason string) {
+			w.parked = append(w.parked, parking{s, until, reason})
+		},
 	}
 	for _, f := range change {
 		f(&o)

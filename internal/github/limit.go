@@ -228,8 +228,7 @@ func (l *limiter) observe(res resource, r rate, now time.Time) (ratio float64) {
 		// an answer from the window before
 	case known && r.window == b.window && now.Before(b.reset) && r.remaining > b.remaining:
 	default:
-		b = budget{limit: r.limit, remaining: r.remaining, window: r.window, reset: r.reset}
-		l.budgets[res] = b
+		l.budgets[res] = budget(r)
 	}
 	return l.ratio(res, now)
 }

@@ -132,12 +132,23 @@ func TestWhatChecksMean(t *testing.T) {
 		status, conclusion string
 		want               pull.CheckState
 	}{
-		{"QUEUED", "", pull.CheckPending}, {"REQUESTED", "", pull.CheckPending}, {"WAITING", "", pull.CheckPending},
-		{"PENDING", "", pull.CheckPending}, {"IN_PROGRESS", "", pull.CheckPending}, {"INVENTED", "", pull.CheckPending},
-		{"COMPLETED", "SUCCESS", pull.CheckPassed}, {"COMPLETED", "NEUTRAL", pull.CheckPassed}, {"COMPLETED", "SKIPPED", pull.CheckPassed},
-		{"COMPLETED", "FAILURE", pull.CheckFailed}, {"COMPLETED", "CANCELLED", pull.CheckFailed}, {"COMPLETED", "TIMED_OUT", pull.CheckFailed},
-		{"COMPLETED", "STALE", pull.CheckFailed}, {"COMPLETED", "STARTUP_FAILURE", pull.CheckFailed}, {"COMPLETED", "ACTION_REQUIRED", pull.CheckFailed},
-		{"COMPLETED", "INVENTED", pull.CheckFailed}, {"COMPLETED", "", pull.CheckFailed},
+		{"QUEUED", "", pull.CheckPending},
+		{"REQUESTED", "", pull.CheckPending},
+		{"WAITING", "", pull.CheckPending},
+		{"PENDING", "", pull.CheckPending},
+		{"IN_PROGRESS", "", pull.CheckPending},
+		{"INVENTED", "", pull.CheckPending},
+		{"COMPLETED", "SUCCESS", pull.CheckPassed},
+		{"COMPLETED", "NEUTRAL", pull.CheckPassed},
+		{"COMPLETED", "SKIPPED", pull.CheckPassed},
+		{"COMPLETED", "FAILURE", pull.CheckFailed},
+		{"COMPLETED", "CANCELLED", pull.CheckFailed},
+		{"COMPLETED", "TIMED_OUT", pull.CheckFailed},
+		{"COMPLETED", "STALE", pull.CheckFailed},
+		{"COMPLETED", "STARTUP_FAILURE", pull.CheckFailed},
+		{"COMPLETED", "ACTION_REQUIRED", pull.CheckFailed},
+		{"COMPLETED", "INVENTED", pull.CheckFailed},
+		{"COMPLETED", "", pull.CheckFailed},
 	} {
 		if got := runState(c.status, c.conclusion); got != c.want {
 			t.Errorf("runState(%q, %q) = %q, want %q", c.status, c.conclusion, got, c.want)
@@ -238,7 +249,9 @@ func (l *library) hub() *hub {
 		files := func() string {
 			return forward(min(l.files, 3000), func(i int) string { return fmt.Sprintf(`{"path":"f%d","changeType":"ADDED"}`, i) })
 		}
-		labels := func() string { return forward(l.labels, func(i int) string { return fmt.Sprintf(`{"name":"l%d"}`, i) }) }
+		labels := func() string {
+			return forward(l.labels, func(i int) string { return fmt.Sprintf(`{"name":"l%d"}`, i) })
+		}
 		reviews := func() string {
 			return backward(l.reviews, func(i int) string { return fmt.Sprintf(`{"fullDatabaseId":"%d","state":"COMMENTED"}`, i+1) })
 		}
