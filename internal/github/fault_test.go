@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -177,7 +178,9 @@ func TestWritesOverARealConnection(t *testing.T) {
 	_, err = w.do(mergeIt)
 	wantFault(t, "Apply(merge) to a closed port", err, pull.FaultUnavailable)
 
-	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of what this test is about
+	secure.StartTLS()
 	defer secure.Close()
 	w = newWorld(t, nil, func(o *Options) { o.API, o.HTTP = secure.URL, nil })
 	_, err = w.do(mergeIt)
