@@ -40,7 +40,7 @@ setup: ## Install what `make test` needs: servers, browser, npm packages
 	@scripts/setup
 
 bench: ## Measure what an acknowledgement costs, in ratios to what this machine can do
-	@scripts/with-postgres --optional go run ./bench
+	go run ./bench
 
 fuzz: ## Run each fuzz test for FUZZTIME (default 10s)
 	@scripts/fuzz
