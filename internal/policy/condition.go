@@ -46,6 +46,7 @@ type part struct {
 // functions. The names are declared whole ("pr.title"), so that a misspelt one is found when the file is read.
 var language = sync.OnceValue(func() *cel.Env {
 	opts := []cel.EnvOption{
+		cel.EnableMacroCallTracking(), // so that explanations show exists(…) as it was written
 		cel.ParserRecursionLimit(64),
 		cel.ParserExpressionSizeLimit(maxCondition),
 		cel.ASTValidators(
@@ -185,8 +186,14 @@ func startOf(info *celast.SourceInfo, e celast.Expr) int {
 			visit(m)
 			return
 		}
-		if at, ok := info.GetOffsetRange(e.ID()); ok && e.Kind() != celast.UnspecifiedExprKind && (start < 0 || int(at.Start) < start) {
-			start = int(at.Start)
+		if at, ok := info.GetOffsetRange(e.ID()); ok && e.Kind() != celast.UnspecifiedExprKind {
+			here := int(at.Start)
+			if e.Kind() == celast.IdentKind {
+				here -= max(0, strings.IndexByte(e.AsIdent(), '.')) // a checked pr.title is one name that stands at its dot
+			}
+			if start < 0 || here < start {
+				start = here
+			}
 		}
 		for _, c := range operandsOf(e) {
 			visit(c)
@@ -319,7 +326,7 @@ func parseMessage(m, source string) (message, hint string) {
 		return "The condition is not complete: something is missing at its end.", "Every ( needs its ), every text its closing quote, every operator something on its right."
 	case strings.Contains(m, "token recognition error"):
 		if i := strings.Index(m, "at: "); i >= 0 {
-			m = strings.TrimSpace(strings.Trim(m[i+4:], "'"))
+			m = strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(m[i+4:], "'"), "'"))
 		}
 		hint = ""
 		if strings.HasPrefix(m, `"`) || strings.HasPrefix(m, `'`) {
@@ -370,10 +377,12 @@ func checkMessage(m string) (message, hint string) {
 		if sign, ok := operators.FindReverse(operator); ok && sign != "" {
 			operator = sign
 		}
-		types := typeName(strings.NewReplacer("(", "", ").", " and ", ")", "").Replace(f[2]))
-		if i := strings.Index(f[2], ").("); i < 0 {
-			types = typeName(strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(f[2], "("), ")"), ", ", " and "))
+		target, args, _ := strings.Cut(strings.TrimSuffix(f[2], ")"), "(")
+		types := strings.ReplaceAll(args, ", ", " and ")
+		if target = strings.TrimSuffix(target, "."); target != "" {
+			types = strings.TrimSuffix(target+" and "+types, " and ")
 		}
+		types = typeName(types)
 		if operator == "in" {
 			hint = "On the right of in stands a list, such as pr.labels."
 		}
@@ -564,8 +573,17 @@ func (x explainer) value(e celast.Expr) (ref.Val, bool) {
 	if e.Kind() == celast.LiteralKind {
 		return e.AsLiteral(), true
 	}
-	v, ok := x.state(e.ID())
-	return v, ok && v != nil
+	if v, ok := x.state(e.ID()); ok && v != nil {
+		return v, true
+	}
+	// CEL keeps no value of a name in the branch of ?: that was not taken.
+	if e.Kind() == celast.IdentKind {
+		if def, ok := variables[strings.TrimPrefix(e.AsIdent(), ".")]; ok && (def.unknown == nil || !def.unknown(x.f.s)) {
+			v, _ := x.f.ResolveName(def.name)
+			return types.DefaultTypeAdapter.NativeToValue(v), true
+		}
+	}
+	return nil, false
 }
 
 func oneLine(s string) string { return shorten(strings.Join(strings.Fields(s), " "), 300) }
