@@ -2,10 +2,14 @@ package cli
 
 import (
 	"encoding/json"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/githubtest"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/notice"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
@@ -112,5 +116,48 @@ func TestExplainFromTheDatabase(t *testing.T) {
 
 	if code, _, errs := explain("octo/app#8"); code != exitNo || !strings.Contains(errs, "the database knows no decision about octo/app#8") {
 		t.Errorf("explain of an unknown one = %d, %s", code, errs)
+	}
+}
+
+// TestExplainLive asks a GitHub: without a database, and with one that knows the pull request by a decision of before.
+func TestExplainLive(t *testing.T) {
+	world, err := githubtest.New(githubtest.Options{Dir: filepath.Join(t.TempDir(), "github")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	world.MergeableAfter(0)
+	mira := world.User("mira")
+	repo := world.Repo("octo/app", githubtest.RepoOptions{Files: map[string]string{
+		"README.md": "# app\n", policyFile: "version: 1\nmerge:\n  if: approved && checks.green\n",
+	}})
+	repo.Grant(mira, githubtest.CanMaintain)
+	repo.Push("fix", map[string]string{"a.txt": "a\n"}, "Fix it", mira)
+	repo.Open(mira, "fix", "main", "Fix the thing", "")
+	hub := httptest.NewServer(world)
+	defer hub.Close()
+	environ := []string{"GITHUB_API_URL=" + hub.URL, "GITHUB_TOKEN=" + mira.Token()}
+
+	t.Chdir(t.TempDir())
+	for _, args := range [][]string{{"explain", "octo/app#1"}, {"explain", "--live", "octo/app#1"}} {
+		var out, errs strings.Builder
+		if code := Run(t.Context(), args, nil, &out, &errs, environ); code != exitFine {
+			t.Fatalf("%s = %d, %s", args, code, &errs)
+		}
+		for _, want := range []string{"octo/app#1  Fix the thing\n", "waiting: ", "✗ merge: waits", "approved && checks.green", " (asked GitHub).\n"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: no %q in\n%s", args, want, &out)
+			}
+		}
+	}
+	if writes := world.Journal(); len(writes) != 0 {
+		t.Errorf("explain wrote to GitHub: %v", writes)
+	}
+	if _, err := os.Stat("data"); err == nil {
+		t.Error("explain made a database")
+	}
+
+	var out, errs strings.Builder
+	if code := Run(t.Context(), []string{"explain", "--json", "octo/app#99"}, nil, &out, &errs, environ); code != exitNo || strings.Count(errs.String(), "\n") != 1 {
+		t.Errorf("explain of a pull request that GitHub doesn't have = %d, %s %s", code, &out, &errs)
 	}
 }
