@@ -18,10 +18,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -242,7 +244,7 @@ func (c *cached[T]) get(ctx context.Context, patience time.Duration) (T, error) 
 		go func() {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 			defer cancel()
-			v, err := c.load(ctx)
+			v, err := c.careful(ctx)
 			c.mu.Lock()
 			if err == nil || c.at.IsZero() {
 				c.value = v
@@ -271,4 +273,15 @@ func (c *cached[T]) get(ctx context.Context, patience time.Duration) (T, error) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.value, c.err
+}
+
+// careful loads, and makes an error of a panic: outside of a request's goroutine nobody else would, and the process
+// would end.
+func (c *cached[T]) careful(ctx context.Context) (v T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return c.load(ctx)
 }

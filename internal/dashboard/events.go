@@ -383,18 +383,21 @@ func (h *hub) poll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		h.mu.Lock()
-		live = h.live
-		if live {
-			h.take(page, time.Now())
-		}
-		h.mu.Unlock()
-		if len(page) < replayLimit {
+		if live = h.takeIfLive(page); len(page) < replayLimit {
 			return nil
 		}
 		after = page[len(page)-1].ID
 	}
 	return nil
+}
+
+func (h *hub) takeIfLive(page []pull.Change) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.live {
+		h.take(page, time.Now())
+	}
+	return h.live
 }
 
 // take notes what of page is new and sends what may be sent at now, in the order of ids. It needs h.mu.
@@ -415,6 +418,9 @@ func (h *hub) take(page []pull.Change, now time.Time) {
 		h.send(h.frame(c, c.ID > h.high))
 		h.high = max(h.high, c.ID)
 		sent++
+		if !h.live { // the last client was dropped on the way, and with it all that follows
+			return
+		}
 	}
 	h.held = slices.Delete(h.held, 0, sent)
 	for id, at := range h.seen {

@@ -294,7 +294,7 @@ func (d *Dashboard) pullPage(w http.ResponseWriter, r *http.Request) error {
 		p.Actions = append(p.Actions, d.actionView(in, now))
 	}
 	// A look that is merely planned stands beside the commit; what is under way, overdue or in trouble is said aloud.
-	if w := det.Work; w != nil && (w.Running || w.Dead || w.Fails > 0 || w.Parked.After(now) || !w.DueAt.After(now)) {
+	if w := det.Work; w != nil && (w.Running || w.Dead || w.Fails > 0 || w.Parked.After(now) || !w.DueAt.IsZero() && !w.DueAt.After(now)) {
 		v := d.workView(*w, now)
 		v.Text = strings.ToUpper(v.Text[:1]) + v.Text[1:] + "."
 		p.Work = &v

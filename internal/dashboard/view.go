@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -174,7 +175,14 @@ func at(t, now time.Time) stamp {
 	return stamp{t, ago(t, now)}
 }
 
+// githubName is what GitHub lets people call accounts and repositories; anything else is somebody's attempt at something.
+var githubName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+
+// pullPath is the address of a pull request's page, "" when there can be none.
 func pullPath(owner, name string, n int) string {
+	if !githubName.MatchString(owner) || !githubName.MatchString(name) || n <= 0 {
+		return ""
+	}
 	return "/pulls/" + url.PathEscape(owner) + "/" + url.PathEscape(name) + "/" + strconv.Itoa(n)
 }
 
@@ -257,9 +265,7 @@ func (d *Dashboard) deliveryView(dl pull.Delivery, now time.Time) deliveryView {
 		Times: dl.SeenCount, At: at(dl.ReceivedAt, now),
 	}
 	v.Word = cmp.Or(statusWords[dl.Status], clean(string(dl.Status), 20))
-	if v.Number > 0 && v.Repo != "" {
-		v.Path = pullPath(dl.Hint.Repo.Owner, dl.Hint.Repo.Name, v.Number)
-	}
+	v.Path = pullPath(dl.Hint.Repo.Owner, dl.Hint.Repo.Name, v.Number)
 	v.Rev = revision(v.Status, v.Times, v.Error)
 	return v
 }
@@ -282,9 +288,7 @@ func (d *Dashboard) workView(w Work, now time.Time) workView {
 		ID: "w" + strconv.FormatInt(w.Key.RepoID, 10) + "-" + strconv.Itoa(w.Key.Number), Repo: clean(w.Repo.FullName(), 120),
 		Number: w.Key.Number, Title: clean(w.Title, 120), Running: w.Running, Since: at(w.Since, now),
 	}
-	if w.Repo.Owner != "" {
-		v.Path = pullPath(w.Repo.Owner, w.Repo.Name, w.Key.Number)
-	}
+	v.Path = pullPath(w.Repo.Owner, w.Repo.Name, w.Key.Number)
 	due := w.DueAt
 	if w.NotBefore.After(due) {
 		due = w.NotBefore

@@ -52,6 +52,7 @@ func NewLogger(w io.Writer, level slog.Leveler, format string, secrets *Secrets)
 // cleanAttr makes a value safe to print. slog has resolved LogValuers and opened groups before it calls this, for the
 // message too.
 func cleanAttr(a slog.Attr, secrets *Secrets) slog.Attr {
+	a.Key = Printable(a.Key)
 	switch a.Value.Kind() {
 	case slog.KindString:
 		a.Value = slog.StringValue(cleanText(a.Value.String(), secrets))
