@@ -51,6 +51,7 @@ type logs struct {
 }
 
 func (l *logs) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
+
 func (l *logs) count(s string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
