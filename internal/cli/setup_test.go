@@ -17,6 +17,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/app"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/githubtest"
 )
 
 // A registry is GitHub as far as making an App goes: the page that a form is posted to, and the exchange of its code.
@@ -82,7 +85,7 @@ type settingUp struct {
 	browser *http.Client
 }
 
-func startSetup(t *testing.T, g *registry, args ...string) *settingUp {
+func startSetup(t *testing.T, github string, args ...string) *settingUp {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -94,7 +97,7 @@ func startSetup(t *testing.T, g *registry, args ...string) *settingUp {
 	}
 	args = append([]string{"setup", "--webhook-url", "https://pulls.example.com"}, args...)
 	go func() {
-		code := Run(ctx, args, strings.NewReader(""), w, s.stderr, []string{"GITHUB_API_URL=" + g.URL})
+		code := Run(ctx, args, strings.NewReader(""), w, s.stderr, []string{"GITHUB_API_URL=" + github})
 		_ = w.Close()
 		s.ended <- code
 	}()
@@ -168,7 +171,7 @@ func (s *settingUp) end() (code int, out string) {
 
 func TestSetup(t *testing.T) {
 	g := newRegistry(t)
-	s := startSetup(t, g, "--org", "acme", "--name", "Acme <pulls>")
+	s := startSetup(t, g.URL, "--org", "acme", "--name", "Acme <pulls>")
 
 	// Only the answer to our own form is taken, and only by the name that was printed.
 	for _, query := range []string{"", "?code=code1", "?code=code1&state=", "?code=code1&state=AAAAAAAAAAAAAAAAAAAAAAAAAA"} {
@@ -240,6 +243,38 @@ func TestSetup(t *testing.T) {
 	}
 }
 
+// TestSetupConfigures: with a GitHub that makes real keys, the lines that setup prints are a configuration that loads.
+func TestSetupConfigures(t *testing.T) {
+	world, err := githubtest.New(githubtest.Options{Dir: filepath.Join(t.TempDir(), "github")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub := httptest.NewServer(world)
+	defer hub.Close()
+	s := startSetup(t, hub.URL)
+	_, page := s.get(s.form)
+	action := actionShape.FindStringSubmatch(page)
+	if action == nil {
+		t.Fatalf("no form in %s", page)
+	}
+	_, state, _ := strings.Cut(html.UnescapeString(action[1]), "state=")
+	code, made := world.Manifest("acme-prs", githubtest.AppOptions{})
+	if status, page := s.get(s.form + "callback?code=" + code + "&state=" + state); status != http.StatusOK {
+		t.Fatalf("the last page is %d %s", status, page)
+	}
+	exit, out := s.end()
+	var environ []string
+	for line := range strings.Lines(out) {
+		if name, _, ok := strings.Cut(line, "="); ok && strings.ToUpper(name) == name {
+			environ = append(environ, strings.TrimSpace(line))
+		}
+	}
+	cfg, _, err := app.Load(environ, os.ReadFile, "")
+	if exit != exitFine || err != nil || cfg.AppID != made.ID || string(cfg.Secrets.AppKey()) != made.PrivateKey() || len(cfg.Secrets.Webhook()) != 1 || cfg.GitHubAPI != hub.URL {
+		t.Errorf("setup = %d, and Load(%q) = %v, %v", exit, environ, cfg, err)
+	}
+}
+
 func TestSetupJSON(t *testing.T) {
 	g := newRegistry(t)
 	t.Chdir(t.TempDir())
@@ -279,7 +314,7 @@ func TestSetupFailures(t *testing.T) {
 	t.Run("the exchange fails", func(t *testing.T) {
 		g := newRegistry(t)
 		g.answer = http.StatusInternalServerError
-		s := startSetup(t, g)
+		s := startSetup(t, g.URL)
 		if status, page := s.press(); status != http.StatusBadGateway || !strings.Contains(page, "It did not work") {
 			t.Errorf("the last page is %d %s", status, page)
 		}
@@ -289,7 +324,7 @@ func TestSetupFailures(t *testing.T) {
 	})
 	t.Run("an unknown code", func(t *testing.T) {
 		g := newRegistry(t)
-		s := startSetup(t, g)
+		s := startSetup(t, g.URL)
 		_, page := s.get(s.form)
 		action := html.UnescapeString(actionShape.FindStringSubmatch(page)[1])
 		_, state, _ := strings.Cut(action, "state=")
@@ -306,14 +341,14 @@ func TestSetupFailures(t *testing.T) {
 	t.Run("no webhook secret", func(t *testing.T) {
 		g := newRegistry(t)
 		g.secret = ""
-		s := startSetup(t, g)
+		s := startSetup(t, g.URL)
 		s.press()
 		if code, out := s.end(); code != exitNo || strings.Contains(out, "WEBHOOK_SECRET_FILE") || !strings.Contains(s.stderr.String(), "GitHub gave the App no webhook secret") {
 			t.Errorf("setup = %d, %s %s", code, out, s.stderr)
 		}
 	})
 	t.Run("Ctrl-C", func(t *testing.T) {
-		s := startSetup(t, newRegistry(t))
+		s := startSetup(t, newRegistry(t).URL)
 		s.cancel()
 		if code, _ := s.end(); code != exitNo || !strings.Contains(s.stderr.String(), "ended before GitHub had answered: nothing was kept") {
 			t.Errorf("setup = %d, %s", code, s.stderr)
