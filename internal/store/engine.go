@@ -224,11 +224,16 @@ type committer func(*tx) error
 const tries = 4
 
 // write runs do in a transaction and commits it. op names it in errors and for the hook.
+//
+// A do that found nothing to do returns errNothing: then nothing is committed, and nobody hears of it.
 func (s *Store) write(ctx context.Context, op string, do committer) error {
 	for n := 1; ; n++ {
 		err := s.writeOnce(ctx, op, do)
-		if err == nil {
+		switch {
+		case err == nil:
 			s.wrote()
+			return nil
+		case err == errNothing:
 			return nil
 		}
 		if n == tries || !inTheWay(err) || ctx.Err() != nil {
@@ -236,6 +241,9 @@ func (s *Store) write(ctx context.Context, op string, do committer) error {
 		}
 	}
 }
+
+// errNothing ends a write that has nothing to write.
+var errNothing = errors.New("nothing to write")
 
 func (s *Store) writeOnce(ctx context.Context, op string, do committer) (err error) {
 	t := &tx{s: s, ctx: ctx}

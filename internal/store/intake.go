@@ -71,8 +71,11 @@ func (s *Store) intake(ctx context.Context, limit int, route func(pull.Delivery)
 	err = s.write(ctx, "intake", func(t *tx) error {
 		attempts, repos = nil, nil // it may run again
 		batch, err := t.take(limit)
-		if n = len(batch); err != nil || n == 0 {
+		if n = len(batch); err != nil {
 			return err
+		}
+		if n == 0 {
+			return errNothing
 		}
 		for i := range batch {
 			d := &batch[i]

@@ -63,6 +63,9 @@ func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration) (p
 				return err
 			}
 		}
+		if !found {
+			return errNothing
+		}
 		return nil
 	})
 	return c, found && err == nil, err
