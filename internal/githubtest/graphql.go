@@ -1,10 +1,12 @@
 package githubtest
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +41,8 @@ type gqlRequest struct {
 	err []any // what the schema has against it
 }
 
+var unknownField = regexp.MustCompile(`^Cannot query field "(\w+)" on type "(\w+)"`)
+
 // parseGraphQL reads a request and holds it against the schema.
 func parseGraphQL(body []byte) *gqlRequest {
 	q := &gqlRequest{}
@@ -50,7 +54,11 @@ func parseGraphQL(body []byte) *gqlRequest {
 	}
 	doc, errs := gqlparser.LoadQuery(schema(), q.Query)
 	for _, e := range errs {
-		o := object{"message": e.Message}
+		o := object{"message": e.Message, "extensions": object{"code": e.Rule}}
+		if m := unknownField.FindStringSubmatch(e.Message); m != nil {
+			o["message"] = fmt.Sprintf("Field '%s' doesn't exist on type '%s'", m[1], m[2])
+			o["extensions"] = object{"code": "undefinedField", "typeName": m[2], "fieldName": m[1]}
+		}
 		if len(e.Locations) > 0 {
 			o["locations"] = []any{object{"line": e.Locations[0].Line, "column": e.Locations[0].Column}}
 		}
@@ -109,8 +117,16 @@ func (c *call) graphql() (reply, *apiError) {
 	case len(q.err) > 0:
 		return ok(object{"errors": q.err})
 	}
-	x := &gqlExec{c: c, s: c.s, vars: q.Variables}
+	if in := c.auth.token.inst; in != nil && in.suspended {
+		return reply{}, refuse(403, "This installation has been suspended")
+	}
+	x := &gqlExec{c: c, s: c.s, vars: q.Variables, merges: map[*PR]*mergeAnswer{}}
 	x.cost = max(1, (x.requests(q.op.SelectionSet, 1)+50)/100)
+	if x.nodes > nodeLimit {
+		return ok(object{"errors": []any{object{
+			"type": "MAX_NODE_LIMIT_EXCEEDED", "message": fmt.Sprintf("This query requests up to %d possible nodes which exceeds the maximum limit of 500,000.", x.nodes),
+		}}})
+	}
 	p := c.budget.resource(c.s, "graphql")
 	p.used += x.cost
 	c.s.usage.Points += x.cost
@@ -128,7 +144,38 @@ type gqlExec struct {
 	s      *Server
 	vars   map[string]any
 	cost   int
+	nodes  int
 	errors []any
+	merges map[*PR]*mergeAnswer
+}
+
+// nodeLimit is how many nodes a query may ask for.
+const nodeLimit = 500_000
+
+// A mergeAnswer is what one query is told about a pull request's mergeability, the same in each of its fields.
+type mergeAnswer struct {
+	mergeable, state string
+	asked            bool
+}
+
+// merging tells it. Only selecting mergeable makes GitHub find out.
+func (x *gqlExec) merging(pr *PR, ask bool) *mergeAnswer {
+	m := x.merges[pr]
+	if m == nil {
+		m = &mergeAnswer{mergeable: "UNKNOWN", state: pr.mergeState()}
+		switch clean, known := pr.mergeable(false); {
+		case known && clean:
+			m.mergeable = "MERGEABLE"
+		case known:
+			m.mergeable = "CONFLICTING"
+		}
+		x.merges[pr] = m
+	}
+	if ask && !m.asked {
+		m.asked = true
+		pr.mergeable(true)
+	}
+	return m
 }
 
 // requests counts how many requests a selection would take if each connection were one, as GitHub's cost does.
@@ -142,6 +189,7 @@ func (x *gqlExec) requests(set ast.SelectionSet, times int) int {
 				sum += times
 				args := sel.ArgumentMap(x.vars)
 				n *= max(1, number(args["first"])+number(args["last"]))
+				x.nodes += n
 			}
 			sum += x.requests(sel.SelectionSet, n)
 		case *ast.InlineFragment:
@@ -164,42 +212,46 @@ func (x *gqlExec) fail(kind string, path []any, f *ast.Field, format string, arg
 	x.errors = append(x.errors, e)
 }
 
-// object answers a selection on one object.
+// object answers a selection on one object of a type.
 func (x *gqlExec) object(of any, typ string, set ast.SelectionSet, path []any) any {
+	fields, names := map[string]*ast.Field{}, []string{}
+	x.collect(set, typ, fields, &names)
 	out := object{}
-	x.into(out, of, typ, set, path)
+	for _, name := range names {
+		f := fields[name]
+		if f.Name == "__typename" {
+			out[name] = typ
+			continue
+		}
+		at := append(slices.Clone(path), name)
+		out[name] = x.value(x.field(of, f, at), f, at)
+	}
 	return out
 }
 
-func (x *gqlExec) into(out object, of any, typ string, set ast.SelectionSet, path []any) {
+// collect gathers the fields that a selection has for a type. What is selected twice is selected with both selections.
+func (x *gqlExec) collect(set ast.SelectionSet, typ string, fields map[string]*ast.Field, names *[]string) {
 	for _, sel := range set {
 		switch sel := sel.(type) {
 		case *ast.Field:
 			if !x.included(sel.Directives) {
 				continue
 			}
-			at := append(slices.Clone(path), sel.Alias)
-			if sel.Name == "__typename" {
-				out[sel.Alias] = typ
+			if had := fields[sel.Alias]; had != nil {
+				both := *had
+				both.SelectionSet = slices.Concat(had.SelectionSet, sel.SelectionSet)
+				fields[sel.Alias] = &both
 				continue
 			}
-			v := x.value(x.field(of, sel, at), sel, at)
-			if had, ok := out[sel.Alias].(object); ok { // selected twice: both selections count
-				if more, ok := v.(object); ok {
-					for k, w := range more {
-						had[k] = w
-					}
-					continue
-				}
-			}
-			out[sel.Alias] = v
+			fields[sel.Alias] = sel
+			*names = append(*names, sel.Alias)
 		case *ast.InlineFragment:
 			if x.included(sel.Directives) && (sel.TypeCondition == "" || is(typ, sel.TypeCondition)) {
-				x.into(out, of, typ, sel.SelectionSet, path)
+				x.collect(sel.SelectionSet, typ, fields, names)
 			}
 		case *ast.FragmentSpread:
 			if x.included(sel.Directives) && is(typ, sel.Definition.TypeCondition) {
-				x.into(out, of, typ, sel.Definition.SelectionSet, path)
+				x.collect(sel.Definition.SelectionSet, typ, fields, names)
 			}
 		}
 	}
@@ -245,6 +297,12 @@ func (x *gqlExec) value(v any, f *ast.Field, path []any) any {
 	if len(f.SelectionSet) == 0 {
 		return v
 	}
+	// A review or a comment stands in the timeline as itself.
+	if e, ok := v.(*event); ok && e.kind == "PullRequestReview" {
+		v = e.review
+	} else if ok && e.kind == "IssueComment" {
+		v = e.comment
+	}
 	return x.object(v, typeName(v), f.SelectionSet, path)
 }
 
@@ -252,6 +310,7 @@ func (x *gqlExec) value(v any, f *ast.Field, path []any) any {
 type (
 	query     struct{}
 	rateLimit struct{}
+	viewer    struct{ *User } // a User even where it is an App's bot, and then with "[bot]" in its login
 	ref       struct {
 		repo *Repo
 		name string
@@ -260,6 +319,7 @@ type (
 		repo *Repo
 		sha  string
 		kind string // Blob, Tree
+		path string // of a tree
 	}
 	entry struct {
 		repo *Repo
@@ -300,6 +360,8 @@ func typeName(v any) string {
 		return "Query"
 	case rateLimit:
 		return "RateLimit"
+	case viewer:
+		return "User"
 	case *User:
 		return v.Type
 	case *App:
@@ -357,8 +419,10 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 	case rateLimit:
 		p := x.c.budget.resource(x.s, "graphql")
 		switch f.Name {
-		case "cost", "nodeCount":
+		case "cost":
 			return x.cost
+		case "nodeCount":
+			return x.nodes
 		case "limit":
 			return p.limit
 		case "remaining":
@@ -366,14 +430,19 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 		case "used":
 			return p.used
 		case "resetAt":
-			return p.reset
+			return p.reset.Add(x.s.knobs.clockSkew)
 		}
+	case viewer:
+		if f.Name == "login" {
+			return of.Login
+		}
+		return x.ofUser(of.User, f)
 	case *User:
 		return x.ofUser(of, f)
 	case *App:
 		switch f.Name {
 		case "id":
-			return x.s.node("A", of.ID, of)
+			return of.nodeID
 		case "databaseId":
 			return of.ID
 		case "name":
@@ -417,7 +486,7 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 			}
 			return "blob"
 		case "object":
-			return x.entryObject(of.repo, of.treeEntry)
+			return x.entryObject(of.repo, of.treeEntry, of.path)
 		}
 	case commitOf:
 		return x.ofCommit(of, f, args, path)
@@ -524,7 +593,7 @@ func (x *gqlExec) ofQuery(f *ast.Field, args map[string]any, path []any) any {
 	case "id":
 		return "Q_query"
 	case "viewer":
-		return x.c.auth.user()
+		return viewer{x.c.auth.user()}
 	case "rateLimit":
 		return rateLimit{}
 	case "repository":
@@ -562,8 +631,14 @@ func (x *gqlExec) ofQuery(f *ast.Field, args map[string]any, path []any) any {
 func (x *gqlExec) byID(id string, f *ast.Field, path []any) any {
 	v := x.s.nodes[id]
 	switch v.(type) {
-	case *Repo, *PR, *User, *Label, *Review, *Comment, *Check, *Status, *event:
+	case *User, *App, *Label, *Review, *Comment, *Check, *suite, *Status, *event:
 		return v
+	}
+	if r, ok := v.(*Repo); ok && x.sees(r) {
+		return r
+	}
+	if pr, ok := v.(*PR); ok && x.sees(pr.repo) {
+		return pr
 	}
 	x.fail("NOT_FOUND", path, f, "Could not resolve to a node with the global id of '%s'", id)
 	return nil
@@ -574,16 +649,26 @@ func (x *gqlExec) sees(r *Repo) bool {
 	if !r.private {
 		return true
 	}
-	if in := x.c.auth.token.inst; in != nil {
-		return in.covers(r)
+	if x.c.auth.token.inst != nil {
+		return x.c.covered(r)
 	}
 	return r.role(x.c.auth.user()) >= CanRead
+}
+
+// forbidden refuses an installation that lacks a permission in a private repository.
+func (x *gqlExec) forbidden(r *Repo, permission string, path []any, f *ast.Field) bool {
+	t := x.c.auth.token
+	if !r.private || t.inst == nil || permitted(t.permissions, permission) {
+		return false
+	}
+	x.fail("FORBIDDEN", path, f, "Resource not accessible by integration")
+	return true
 }
 
 func (x *gqlExec) ofUser(u *User, f *ast.Field) any {
 	switch f.Name {
 	case "id":
-		return x.s.node("U", u.ID, u)
+		return u.nodeID
 	case "databaseId":
 		return u.ID
 	case "login":
@@ -593,11 +678,11 @@ func (x *gqlExec) ofUser(u *User, f *ast.Field) any {
 	case "email":
 		return ""
 	case "url":
-		return x.s.html("/%s", u.Login)
+		return u.json().(object)["html_url"]
 	case "avatarUrl":
-		return fmt.Sprintf("https://avatars.githubusercontent.com/u/%d?v=4", u.ID)
+		return u.json().(object)["avatar_url"]
 	case "createdAt":
-		return x.s.now()
+		return u.createdAt
 	}
 	return nil
 }
@@ -633,8 +718,8 @@ func (x *gqlExec) ofRepo(r *Repo, f *ast.Field, args map[string]any, path []any)
 	case "deleteBranchOnMerge":
 		return r.deleteHead
 	case "viewerPermission":
-		if in := x.c.auth.token.inst; in != nil {
-			if in.covers(r) && in.permissions["contents"] == "write" {
+		if x.c.auth.token.inst != nil {
+			if x.c.covered(r) && x.c.auth.token.permissions["contents"] == "write" {
 				return "WRITE"
 			}
 			return "READ"
@@ -657,10 +742,19 @@ func (x *gqlExec) ofRepo(r *Repo, f *ast.Field, args map[string]any, path []any)
 		}
 		return r.parent
 	case "object":
+		if x.forbidden(r, readContents, path, f) {
+			return nil
+		}
 		return x.expression(r, text(args["expression"]), text(args["oid"]))
 	case "ref":
 		return x.ref(r, strings.TrimPrefix(text(args["qualifiedName"]), "refs/heads/"))
-	case "pullRequest":
+	case "pullRequest", "pullRequests":
+		if x.forbidden(r, "pull_requests:read", path, f) {
+			return nil
+		}
+		if f.Name == "pullRequests" {
+			return x.page(f, args, path, "PullRequest", x.pulls(r, args), nil)
+		}
 		n := number(args["number"])
 		for _, pr := range r.pulls {
 			if pr.number == n {
@@ -669,8 +763,6 @@ func (x *gqlExec) ofRepo(r *Repo, f *ast.Field, args map[string]any, path []any)
 		}
 		x.fail("NOT_FOUND", path, f, "Could not resolve to a PullRequest with the number of %d.", n)
 		return nil
-	case "pullRequests":
-		return x.page(f, args, path, "PullRequest", x.pulls(r, args), nil)
 	case "label":
 		for _, l := range r.labels {
 			if strings.EqualFold(l.name, text(args["name"])) {
@@ -703,11 +795,16 @@ func (x *gqlExec) pulls(r *Repo, args map[string]any) []any {
 			return slices.ContainsFunc(pr.labels, func(l *Label) bool { return slices.Contains(names, any(l.name)) })
 		})
 	}
+	return ordered(list, args)
+}
+
+// ordered sorts pull requests as orderBy says.
+func ordered(list []*PR, args map[string]any) []any {
 	if order, ok := args["orderBy"].(map[string]any); ok {
 		slices.SortStableFunc(list, func(a, b *PR) int {
-			n := a.createdAt.Compare(b.createdAt)
+			n := cmp.Compare(a.id, b.id)
 			if order["field"] == "UPDATED_AT" {
-				n = a.updatedAt.Compare(b.updatedAt)
+				n = cmp.Or(a.updatedAt.Compare(b.updatedAt), n)
 			}
 			if order["direction"] == "DESC" {
 				n = -n
@@ -761,7 +858,7 @@ func (x *gqlExec) expression(r *Repo, expr, oid string) any {
 	c := r.objects.commit(sha)
 	if c == nil {
 		if _, ok := r.objects.blob(rev); ok && !inside {
-			return gitObject{r, rev, "Blob"}
+			return gitObject{r, rev, "Blob", ""}
 		}
 		return nil
 	}
@@ -772,14 +869,14 @@ func (x *gqlExec) expression(r *Repo, expr, oid string) any {
 	if !found {
 		return nil
 	}
-	return x.entryObject(r, e)
+	return x.entryObject(r, e, path)
 }
 
-func (x *gqlExec) entryObject(r *Repo, e treeEntry) any {
+func (x *gqlExec) entryObject(r *Repo, e treeEntry, path string) any {
 	if e.isTree() {
-		return gitObject{r, e.sha, "Tree"}
+		return gitObject{r, e.sha, "Tree", path}
 	}
-	return gitObject{r, e.sha, "Blob"}
+	return gitObject{r, e.sha, "Blob", path}
 }
 
 // textLimit is how large a blob GitHub shows as text.
@@ -801,7 +898,7 @@ func (x *gqlExec) ofObject(o gitObject, f *ast.Field) any {
 		entries, _ := o.repo.objects.tree(o.sha)
 		list := []any{}
 		for _, e := range entries {
-			list = append(list, entry{o.repo, e, e.name})
+			list = append(list, entry{o.repo, e, strings.TrimPrefix(o.path+"/"+e.name, "/")})
 		}
 		return list
 	}
@@ -860,7 +957,7 @@ func (x *gqlExec) ofCommit(c commitOf, f *ast.Field, args map[string]any, path [
 	case "committer":
 		return gitActor{c.committer}
 	case "statusCheckRollup":
-		return x.rollup(c.repo, c.sha)
+		return x.rollup(c.repo, c.sha, path, f)
 	case "additions":
 		n, _, _ := diff()
 		return n
@@ -879,15 +976,9 @@ func (x *gqlExec) ofCommit(c commitOf, f *ast.Field, args map[string]any, path [
 		}
 		return x.page(f, args, path, "Commit", list, nil)
 	case "tree":
-		return gitObject{c.repo, c.tree, "Tree"}
+		return gitObject{c.repo, c.tree, "Tree", ""}
 	case "associatedPullRequests":
-		list := []any{}
-		for _, pr := range c.repo.pulls {
-			if pr.headSHA == c.sha || pr.mergeSHA == c.sha {
-				list = append(list, pr)
-			}
-		}
-		return x.page(f, args, path, "PullRequest", list, nil)
+		return x.page(f, args, path, "PullRequest", ordered(c.repo.pullsWith(c.sha), args), nil)
 	case "checkSuites":
 		list := []any{}
 		for _, su := range c.repo.suites {
@@ -901,7 +992,10 @@ func (x *gqlExec) ofCommit(c commitOf, f *ast.Field, args map[string]any, path [
 }
 
 // rollup is null while nothing has reported.
-func (x *gqlExec) rollup(r *Repo, sha string) any {
+func (x *gqlExec) rollup(r *Repo, sha string, path []any, f *ast.Field) any {
+	if x.forbidden(r, "checks:read", path, f) || x.forbidden(r, "statuses:read", path, f) {
+		return nil
+	}
 	if _, ok := r.rollup(sha); !ok {
 		return nil
 	}
@@ -918,7 +1012,8 @@ func (x *gqlExec) ofRollup(o rollup, f *ast.Field, args map[string]any, path []a
 	case "commit":
 		return x.commit(o.repo, o.sha)
 	case "contexts":
-		runs, statuses := newest(o.repo.runs[o.sha]), o.repo.contexts(o.sha)
+		// A run that was repeated stands beside its older ones.
+		runs, statuses := o.repo.runs[o.sha], o.repo.contexts(o.sha)
 		return x.page(f, args, path, "StatusCheckRollupContext", append(anys(runs), anys(statuses)...),
 			map[string]any{"checkRunCount": len(runs), "statusContextCount": len(statuses)})
 	}
@@ -975,10 +1070,7 @@ func (x *gqlExec) ofPull(pr *PR, f *ast.Field, args map[string]any, path []any) 
 	case "baseRefName":
 		return pr.baseBranch
 	case "baseRefOid":
-		if tip := pr.repo.refs[pr.baseBranch]; tip != "" && !pr.closed {
-			return tip
-		}
-		return pr.baseSHA
+		return pr.baseSHA // as of the last push to the head, as at GitHub
 	case "baseRef":
 		return x.ref(pr.repo, pr.baseBranch)
 	case "baseRepository", "repository":
@@ -998,18 +1090,17 @@ func (x *gqlExec) ofPull(pr *PR, f *ast.Field, args map[string]any, path []any) 
 		return who(pr.headOwner)
 	case "isCrossRepository":
 		return pr.headRepo != pr.repo
-	case "maintainerCanModify", "locked", "viewerCanUpdate":
+	case "maintainerCanModify":
+		return pr.headRepo != nil && pr.headRepo != pr.repo
+	case "viewerCanUpdate":
+		u := x.c.auth.user()
+		return u == pr.author || pr.repo.role(u) >= CanWrite
+	case "locked":
 		return false
 	case "mergeable":
-		switch clean, known := pr.mergeable(true); {
-		case !known:
-			return "UNKNOWN"
-		case clean:
-			return "MERGEABLE"
-		}
-		return "CONFLICTING"
+		return x.merging(pr, true).mergeable
 	case "mergeStateStatus":
-		return pr.mergeState()
+		return x.merging(pr, false).state
 	case "additions":
 		return sum(func(d changedFile) int { return d.additions })
 	case "deletions":
@@ -1019,9 +1110,22 @@ func (x *gqlExec) ofPull(pr *PR, f *ast.Field, args map[string]any, path []any) 
 	case "reviewDecision":
 		return orNull(pr.decision())
 	case "labels":
-		return x.page(f, args, path, "Label", anys(pr.labels), nil)
+		list := slices.Clone(pr.labels)
+		if order, ok := args["orderBy"].(map[string]any); ok {
+			slices.SortStableFunc(list, func(a, b *Label) int {
+				n := cmp.Compare(a.id, b.id)
+				if order["field"] == "NAME" {
+					n = strings.Compare(strings.ToLower(a.name), strings.ToLower(b.name))
+				}
+				if order["direction"] == "DESC" {
+					n = -n
+				}
+				return n
+			})
+		}
+		return x.page(f, args, path, "Label", anys(list), nil)
 	case "files":
-		return x.page(f, args, path, "PullRequestChangedFile", anys(pr.files()), nil)
+		return x.page(f, args, path, "PullRequestChangedFile", anys(pr.files()[:min(len(pr.files()), 3000)]), nil)
 	case "reviews":
 		list := slices.Clone(pr.reviews)
 		if states, ok := args["states"].([]any); ok {
@@ -1031,7 +1135,14 @@ func (x *gqlExec) ofPull(pr *PR, f *ast.Field, args map[string]any, path []any) 
 			list = slices.DeleteFunc(list, func(rv *Review) bool { return !strings.EqualFold(rv.author.Login, login) })
 		}
 		return x.page(f, args, path, "PullRequestReview", anys(list), nil)
-	case "latestReviews", "latestOpinionatedReviews":
+	case "latestReviews":
+		last := map[*User]*Review{}
+		for _, rv := range pr.reviews {
+			last[rv.author] = rv
+		}
+		list := slices.DeleteFunc(slices.Clone(pr.reviews), func(rv *Review) bool { return last[rv.author] != rv })
+		return x.page(f, args, path, "PullRequestReview", anys(list), nil)
+	case "latestOpinionatedReviews":
 		list := pr.opinions()
 		if only, _ := args["writersOnly"].(bool); only {
 			list = slices.DeleteFunc(list, func(rv *Review) bool { return pr.repo.role(rv.author) < CanWrite })
@@ -1051,7 +1162,7 @@ func (x *gqlExec) ofPull(pr *PR, f *ast.Field, args map[string]any, path []any) 
 		}
 		return x.page(f, args, path, "PullRequestCommit", list, nil)
 	case "statusCheckRollup":
-		return x.rollup(pr.repo, pr.headSHA)
+		return x.rollup(pr.repo, pr.headSHA, path, f)
 	}
 	return nil
 }
@@ -1183,9 +1294,11 @@ func (x *gqlExec) ofEvent(e *event, f *ast.Field) any {
 		return commit(e.from)
 	case "afterCommit":
 		return commit(e.to)
-	case "mergeRefName", "headRefName", "currentTitle", "currentRefName":
+	case "databaseId":
+		return e.review.id
+	case "mergeRefName", "currentTitle", "currentRefName":
 		return e.to
-	case "previousTitle", "previousRefName":
+	case "headRefName", "previousTitle", "previousRefName":
 		return e.from
 	}
 	return nil
@@ -1256,7 +1369,7 @@ func (x *gqlExec) ofSuite(su *suite, f *ast.Field, args map[string]any, path []a
 	case "commit":
 		return x.commit(su.repo, su.sha)
 	case "checkRuns":
-		return x.page(f, args, path, "CheckRun", anys(su.runs(false)), nil)
+		return x.page(f, args, path, "CheckRun", anys(su.runs(true)), nil)
 	}
 	return nil
 }
