@@ -454,7 +454,9 @@ func TestBudget(t *testing.T) {
 	if count[503] == 0 || count[401] == 0 || count[202] != 0 {
 		t.Errorf("answers to the large = %v, want some 401 and some 503", count)
 	}
-	if slowest > 2*time.Second {
+	// 0.8 s on two idle cores. What must hold on a busy machine too, with sender and receiver on the same cores, is that
+	// GitHub would not have hung up.
+	if slowest > 10*time.Second {
 		t.Errorf("the slowest small delivery took %v", slowest)
 	}
 	if peak > budgetAll {
