@@ -127,7 +127,7 @@ func clause(r policy.Reason) string {
 	case policy.Archived:
 		return "the repository is archived, so nothing can be merged"
 	case policy.CannotWrite:
-		return or(by, "the service's account") + " may not write to this repository, which an administrator can change"
+		return "the service's account" + named(by) + " may not write to this repository, which an administrator can change"
 	case policy.MethodNotAllowed:
 		return fmt.Sprintf("the policy merges with %s, but the repository allows only %s", r.Method, names(r.Names))
 	case policy.NoMethodAllowed:
@@ -185,9 +185,9 @@ func clause(r policy.Reason) string {
 	case policy.DoesNotHold:
 		return "the condition of the label " + label + " does not hold"
 	case policy.LabelSetByOther:
-		return or(by, "somebody else") + " set the label " + label + ", so it stays though its condition does not hold"
+		return "the label " + label + " was set by " + or(by, "somebody else") + ", so it stays though its condition does not hold"
 	case policy.LabelTakenByOther:
-		return or(by, "somebody") + " took the label " + label + " off, so it stays off; it will come back when its condition has been false once and holds again"
+		return "the label " + label + " was taken off by " + or(by, "somebody") + ", so it stays off; it will come back when its condition has been false once and holds again"
 	case policy.LabelWritten:
 		return "the label " + label + " was put on a moment ago; GitHub does not show it yet"
 
@@ -200,7 +200,7 @@ func clause(r policy.Reason) string {
 	case policy.BranchProtected:
 		return "the branch " + branch + " is one that others are based on, so it stays"
 	case policy.BranchNotOurs:
-		return or(by, "somebody else") + " merged this, so the branch " + branch + " stays"
+		return "this was merged by " + or(by, "somebody else") + ", so the branch " + branch + " stays"
 	case policy.BranchIsDeleted:
 		return "the branch " + branch + " is deleted"
 	}
@@ -299,6 +299,14 @@ func or(s, instead string) string {
 		return instead
 	}
 	return s
+}
+
+// named puts a login beside what it is the name of.
+func named(login string) string {
+	if login == "" {
+		return ""
+	}
+	return " " + login
 }
 
 func seen(values string) string {

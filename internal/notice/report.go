@@ -3,7 +3,6 @@ package notice
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
@@ -71,7 +70,7 @@ func colour(v policy.Verdict) pull.ReportState {
 	return state
 }
 
-// maxSummary keeps a summary below the 65,535 characters that GitHub takes.
+// maxSummary keeps a summary below the 65,535 characters that GitHub takes, in bytes.
 const maxSummary = 60_000
 
 // summary is the report's body: why, who can help, every rule with what it saw.
@@ -114,9 +113,8 @@ func summary(v policy.Verdict, pageURL string) string {
 		footer += fmt.Sprintf(" · [Everything about this pull request](<%s>)", link)
 	}
 	s := b.String()
-	if utf8.RuneCountInString(s) > maxSummary {
-		cut := string([]rune(s)[:maxSummary])
-		s = cut[:strings.LastIndexByte(cut, '\n')+1] + "\nThis was too long for GitHub, and is cut here.\n"
+	if len(s) > maxSummary {
+		s = s[:strings.LastIndexByte(s[:maxSummary], '\n')+1] + "\nThis was too long for GitHub, and is cut here.\n"
 	}
 	return s + footer + "\n"
 }

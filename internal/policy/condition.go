@@ -333,7 +333,7 @@ func parseMessage(m, source string) (message, hint string) {
 			hint = "A text needs the same quote at both ends."
 		}
 		if m == "=" {
-			hint = "Compare with =="
+			hint = "Compare with ==."
 		}
 		return fmt.Sprintf("CEL does not know what to do with %s here.", shorten(m, 40)), hint
 	case strings.Contains(m, "recursion") || strings.Contains(m, "exceeds"):
@@ -347,7 +347,7 @@ func parseMessage(m, source string) (message, hint string) {
 			rest = strings.Trim(rest, "'")
 			switch {
 			case rest == "=" || strings.HasPrefix(rest, "="):
-				hint = "Compare with =="
+				hint = "Compare with ==."
 			case slices.Contains([]string{"and", "or", "not"}, rest):
 				hint = "CEL writes && for and, || for or, ! for not."
 			}
@@ -399,9 +399,9 @@ func checkMessage(m string) (message, hint string) {
 		case "matches":
 			return "This is not a valid regular expression.", "See https://github.com/google/re2/wiki/Syntax; in CEL, \\ is written \\\\ unless the text begins with r: r\"\\d+\"."
 		case "timestamp":
-			return "This is not a valid time.", "For example: timestamp(\"2026-01-31T00:00:00Z\")"
+			return "This is not a valid time.", "For example, timestamp(\"2026-01-31T00:00:00Z\")."
 		case "duration":
-			return "This is not a valid duration.", "For example: duration(\"36h\")"
+			return "This is not a valid duration.", "For example, duration(\"36h\")."
 		}
 	}
 	if f := wrongType.FindStringSubmatch(m); f != nil {

@@ -41,7 +41,7 @@ func TestProblems(t *testing.T) {
 				t.Errorf("Parse said\n%s\nwant\n%s", got, want.Data)
 			}
 			for _, p := range problems {
-				if !strings.HasSuffix(p.Message, ".") || strings.Contains(p.Message, "%!") || strings.Contains(p.Hint, "%!") {
+				if !strings.HasSuffix(p.Message, ".") || (p.Hint != "" && !strings.ContainsAny(p.Hint[len(p.Hint)-1:], ".?")) || strings.Contains(p.Message, "%!") || strings.Contains(p.Hint, "%!") {
 					t.Errorf("%q is not a sentence", p.Message)
 				}
 			}

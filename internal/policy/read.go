@@ -114,7 +114,7 @@ func (r *reader) file(text []byte) *Policy {
 		body = d.Body
 	}
 	if body == nil {
-		r.say(start, "Begin it with the line: version: 1", "The file is empty.")
+		r.say(start, `Begin it with the line "version: 1".`, "The file is empty.")
 		return nil
 	}
 	return r.policy(body)
@@ -218,7 +218,7 @@ func (r *reader) syntax(err error) {
 		case strings.Contains(line, "\t"):
 			hint = "Indent with spaces."
 		case conditionLine.MatchString(line):
-			hint = "Put the whole condition into single quotes, or write it on lines of its own after: if: |"
+			hint = `Put the whole condition into single quotes, or write it on lines of its own after "if: |".`
 		}
 	}
 	r.say(at, hint, "This is not valid YAML: %s.", strings.ReplaceAll(firstLine(bad.Message), "'\t'", "tab"))
@@ -387,7 +387,7 @@ func (r *reader) policy(body ast.Node) *Policy {
 		case "version":
 			versioned = true
 			if n, ok := e.value.(*ast.IntegerNode); !ok || n.Token.Value != "1" {
-				r.say(r.pos(e.value), "Write: version: 1", "This version of the format is not known here.")
+				r.say(r.pos(e.value), `Write "version: 1".`, "This version of the format is not known here.")
 			}
 		case "mode":
 			p.mode = Mode(r.oneOf(e.value, "mode", string(Active), string(DryOnly)))
@@ -401,7 +401,7 @@ func (r *reader) policy(body ast.Node) *Policy {
 		}
 	}
 	if !versioned {
-		r.say(Pos{Path: r.path, Line: 1, Column: 1}, "Begin the file with the line: version: 1", "The file does not say which version of the format it is in.")
+		r.say(Pos{Path: r.path, Line: 1, Column: 1}, `Begin the file with the line "version: 1".`, "The file does not say which version of the format it is in.")
 	}
 	return p
 }
@@ -507,7 +507,7 @@ func (r *reader) merge(e entry) *mergeRule {
 		}
 	}
 	if !conditioned {
-		r.say(e.at, "For example: if: approved && checks.green", "merge does not say when: it needs the key if.")
+		r.say(e.at, `For example, "if: approved && checks.green".`, "merge does not say when: it needs the key if.")
 	}
 	return m
 }
@@ -521,7 +521,7 @@ func (r *reader) condition(e entry) *program {
 		return nil
 	}
 	if strings.TrimSpace(s.text) == "" {
-		r.say(s.at, "For example: if: approved && checks.green", "The condition is empty.")
+		r.say(s.at, `For example, "if: approved && checks.green".`, "The condition is empty.")
 		return nil
 	}
 	at := r.inside(s)

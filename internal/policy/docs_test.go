@@ -1,0 +1,175 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/invopop/jsonschema"
+	jschema "github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+const (
+	manual = "../../docs/policy.md"
+	schema = "../../docs/pr-manager.schema.json"
+)
+
+var fence = regexp.MustCompile("(?ms)^```(yaml|yaml wrong|text)\n(.*?)^```$")
+
+// TestManual executes docs/policy.md: every example is a valid policy, or is marked as wrong and followed by exactly what
+// is said about it; every variable of the environment and every key is described.
+func TestManual(t *testing.T) {
+	text, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, wrong := 0, 0
+	blocks := fence.FindAllSubmatch(text, -1)
+	for i, b := range blocks {
+		kind, body := string(b[1]), b[2]
+		switch kind {
+		case "yaml":
+			right++
+			if _, problems := Parse(FileName, body); problems != nil {
+				t.Errorf("the example\n%s\nis not valid:\n%v", body, problems)
+			}
+		case "yaml wrong":
+			wrong++
+			_, problems := Parse(FileName, body)
+			if i+1 == len(blocks) || string(blocks[i+1][1]) != "text" {
+				t.Errorf("the example\n%s\nis not followed by what is said of it", body)
+			} else if want := string(blocks[i+1][2]); problems.Error()+"\n" != want {
+				t.Errorf("of the example\n%s\nis said\n%v\nwant\n%s", body, problems, want)
+			}
+		}
+	}
+	if right < 8 || wrong < 3 {
+		t.Errorf("found %d right and %d wrong examples: is the manual still written the way this test reads it?", right, wrong)
+	}
+	for _, v := range Environment() {
+		row := "| `" + v.Name + "` | " + strings.ReplaceAll(v.Type, "google.protobuf.", "") + " | " + v.Doc + " |"
+		if !bytes.Contains(text, []byte(row)) {
+			t.Errorf("the manual lacks the row\n%s", row)
+		}
+	}
+	for _, keys := range [][]string{fileKeys, labelKeys, checksKeys, mergeKeys} {
+		for _, k := range keys {
+			if !bytes.Contains(text, []byte("`"+k+"`")) {
+				t.Errorf("the manual does not mention the key %q", k)
+			}
+		}
+	}
+}
+
+// generated makes the JSON schema from the shape of the file.
+func generated(t *testing.T) []byte {
+	t.Helper()
+	oneOrMany := func(one *jsonschema.Schema) *jsonschema.Schema {
+		min := uint64(1)
+		max := uint64(maxList)
+		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{one, {Type: "array", Items: one, MinItems: &min, MaxItems: &max}}}
+	}
+	long := uint64(maxText)
+	r := jsonschema.Reflector{
+		Anonymous: true, DoNotReference: true,
+		Mapper: func(t reflect.Type) *jsonschema.Schema {
+			number := &jsonschema.Schema{Type: "integer", Minimum: json.Number("0")}
+			switch t {
+			case reflect.TypeFor[texts]():
+				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}})
+			case reflect.TypeFor[ranges]():
+				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `^\s*(\d+\s*(\.\.)?|\d*\s*\.\.\s*\d+|\d+\s*\.\.\s*\d+)\s*$`}, number}})
+			case reflect.TypeFor[condition]():
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, {Type: "boolean"}}}
+			}
+			return nil
+		},
+	}
+	s := r.Reflect(fileShape{})
+	s.ID = "https://raw.githubusercontent.com/brandonlacoste9-tech/github-pr-manager/main/docs/pr-manager.schema.json"
+	s.Title = "Policy of GitHub PR Manager (.github/pr-manager.yml)"
+	if labels, ok := s.Properties.Get("labels"); ok {
+		// `labels:` with nothing under it is an empty section.
+		one := uint64(1)
+		labels.AdditionalProperties.MinProperties = &one
+		*labels = jsonschema.Schema{Description: labels.Description, AnyOf: []*jsonschema.Schema{{Type: "object", AdditionalProperties: labels.AdditionalProperties}, {Type: "null"}}}
+	}
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(text, '\n')
+}
+
+// TestSchemaIsCurrent keeps docs/pr-manager.schema.json at what the Go types say; -update writes it.
+func TestSchemaIsCurrent(t *testing.T) {
+	want := generated(t)
+	if *update {
+		if err := os.WriteFile(schema, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is not current: run go test ./internal/policy -run Schema -update", schema)
+	}
+}
+
+// TestSchemaAcceptsWhatTheParserAccepts: an editor never underlines a valid policy; and it sees what is plainly wrong.
+func TestSchemaAcceptsWhatTheParserAccepts(t *testing.T) {
+	compiler := jschema.NewCompiler()
+	parsed, err := jschema.UnmarshalJSON(bytes.NewReader(generated(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := compiler.AddResource("policy.json", parsed); err != nil {
+		t.Fatal(err)
+	}
+	s, err := compiler.Compile("policy.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid := func(text []byte) error {
+		var v any
+		if err := yaml.Unmarshal(text, &v); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		asJSON, err := json.Marshal(v)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		v, err = jschema.UnmarshalJSON(bytes.NewReader(asJSON))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Validate(v)
+	}
+	text, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := [][]byte{[]byte(everything), []byte(labelled), []byte("version: 1\nlabels:\n"), []byte("version: 1\nlabels: { 1: { author: 123, lines: [1, ..5, 6..] }, x: { if: true } }\n")}
+	for _, b := range fence.FindAllSubmatch(text, -1) {
+		if string(b[1]) == "yaml" {
+			examples = append(examples, b[2])
+		}
+	}
+	for _, e := range examples {
+		if err := valid(e); err != nil {
+			t.Errorf("the schema refuses\n%s\n%v", e, err)
+		}
+	}
+	for _, bad := range []string{"mode: active\n", "version: 2\n", "version: 1\nmerg: {}\n", "version: 1\nmode: dryrun\n", "version: 1\nlabels: { a: {} }\n", "version: 1\nlabels: { a: { file: x } }\n", "version: 1\nmerge: { method: squash }\n", "version: 1\nmerge: { if: true, method: sqash }\n", "version: 1\nlabels: { a: { lines: many } }\n", "version: 1\nlabels: { a: { files: [] } }\n", "version: 1\nchecks: { none-expected: 'yes' }\n"} {
+		if valid([]byte(bad)) == nil {
+			t.Errorf("the schema accepts\n%s", bad)
+		}
+	}
+}
