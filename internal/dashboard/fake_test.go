@@ -136,7 +136,7 @@ func (f *fakeStore) change(id int64, text string) {
 func (f *fakeStore) deliver(event, action string, repo pull.Repo, n int, status pull.DeliveryStatus, age time.Duration) {
 	f.mu.Lock()
 	seq := int64(len(f.deliveries) + 1)
-	h := pull.Hint{Event: event, Action: action, Repo: repo, Sender: pull.Actor{Login: "mona"}}
+	h := pull.Hint{Event: event, Action: action, Repo: repo, Sender: pull.Actor{Login: "pr-manager[bot]"}}
 	if n > 0 {
 		h.Numbers = []int{n}
 	}

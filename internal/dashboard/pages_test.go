@@ -204,7 +204,7 @@ func TestAgo(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	for d, want := range map[time.Duration]string{
 		0: "just now", 5 * time.Second: "just now", 42 * time.Second: "42 s ago", 90 * time.Second: "1 min ago", 3 * time.Hour: "3 h ago",
-		49 * time.Hour: "2 days ago", -30 * time.Second: "in under a minute", -5 * time.Minute: "in 5 min",
+		49 * time.Hour: "2 days ago", -30 * time.Second: "in 30 s", -5 * time.Minute: "in 5 min",
 	} {
 		if got := ago(now.Add(-d), now); got != want {
 			t.Errorf("ago(%v) = %q, want %q", d, got, want)

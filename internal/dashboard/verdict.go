@@ -75,7 +75,7 @@ func (d *Dashboard) verdictView(v pull.Verdict) verdictView {
 	reasons := func(rs []policy.Reason) (out []string) {
 		for _, r := range rs[:min(len(rs), 40)] {
 			say := notice.Reason(r)
-			if who := notice.Unblock(r); who != "" {
+			if who := notice.Unblock(r); who != "" && !strings.Contains(say, who) {
 				say += " Who can help: " + who + "."
 			}
 			out = append(out, text(say, 600))

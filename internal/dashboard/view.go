@@ -55,10 +55,8 @@ func safeURL(u string) string {
 func ago(t, now time.Time) string {
 	d := now.Sub(t)
 	switch {
-	case d < -time.Minute:
+	case d <= -time.Second:
 		return "in " + span(-d)
-	case d < -time.Second:
-		return "in under a minute"
 	case d < 10*time.Second:
 		return "just now"
 	case d < time.Minute:
@@ -193,7 +191,10 @@ func (d *Dashboard) pullView(r pull.Row, now time.Time) pullView {
 		Sentence: clean(d.o.Secrets.Scrub(r.Sentence), 400), Path: pullPath(r.Repo.Owner, r.Repo.Name, r.Number),
 		GitHub: safeURL(r.URL), Author: clean(r.Author, 60), Head: r.Head.Short(), HeadRef: clean(r.HeadRef, 80),
 		Base: clean(r.Base, 60), Draft: r.Draft,
-		Decided: at(r.DecidedAt, now), NextLook: at(r.NextLook, now), Updated: at(r.UpdatedAt, now),
+		Decided: at(r.DecidedAt, now), Updated: at(r.UpdatedAt, now),
+	}
+	if r.NextLook.After(now) {
+		v.NextLook = at(r.NextLook, now)
 	}
 	for _, l := range r.Labels[:min(len(r.Labels), 30)] {
 		v.Labels = append(v.Labels, labelView{clean(l, 50), int(hash(l) % 12)})

@@ -94,7 +94,7 @@
     for (const t of document.querySelectorAll("time[datetime]")) {
       const s = (Date.now() - Date.parse(t.dateTime)) / 1000;
       if (Number.isNaN(s)) continue;
-      const text = s < -60 ? "in " + span(-s) : s < -1 ? "in under a minute" : s < 10 ? "just now" : span(s) + " ago";
+      const text = s <= -1 ? "in " + span(-s) : s < 10 ? "just now" : span(s) + " ago";
       if (t.textContent !== text) t.textContent = text;
     }
   }
