@@ -263,13 +263,15 @@ func (d *decider) merge(look bool) {
 	out := Rule{Section: "merge", Pos: rule.pos, Outcome: MergeWaits, Condition: rule.when.evaluate(d.f)}
 	method, reasons := d.obstacles()
 	reasons = append(reasons, blame(out.Condition, true, d.f)...)
+	// That mergeability is unknown is worth a word only where nothing else is missing: beside anything else, it will be
+	// known by then, and a report that mentions it would be written twice after every push.
+	reasons = slices.DeleteFunc(reasons, func(r Reason) bool { return r.Code == MergeableUnknown })
+	if len(reasons) == 0 && d.s.Mergeable != pull.MergeableClean {
+		reasons = []Reason{{Code: MergeableUnknown}} // a conflict is among the obstacles
+	}
 	if out.Condition.Result != True && len(reasons) == 0 {
 		// Unreachable unless blame misses a way to be false; never merge on a condition that does not hold.
 		reasons = []Reason{{Code: ConditionFalse, Text: out.Condition.Text, Who: []string{WhoPolicy}}}
-	}
-	known := d.s.Mergeable == pull.MergeableClean || d.s.Mergeable == pull.MergeableConflict
-	if !known {
-		reasons = append(reasons, Reason{Code: MergeableUnknown})
 	}
 	reasons = sorted(distinct(reasons))
 
@@ -387,7 +389,7 @@ func sorted(reasons []Reason) []Reason {
 		switch {
 		case r.Code.blocks():
 			return 0
-		case r.Code == MergeableUnknown || r.Code == FactUnknown:
+		case r.Code == FactUnknown:
 			return 2
 		}
 		return 1
