@@ -134,6 +134,9 @@ func TestMerge(t *testing.T) {
 			s.Reviews = []pull.Review{review(bob, pull.ChangesRequested, head), review(bob, pull.Approved, head)}
 		}, state: Ready, codes: "ready", actions: merges},
 		{name: "approved, then changes requested", change: func(s *pull.Snapshot) { s.Reviews = append(s.Reviews, review(bob, pull.ChangesRequested, head)) }, state: Blocked, codes: "changes_requested approval_missing"},
+		{name: "took the approval of the head back, approved an older commit since", change: func(s *pull.Snapshot) {
+			s.Reviews = append(s.Reviews, review(bob, pull.ChangesRequested, head), review(bob, pull.Approved, older))
+		}, state: Waiting, codes: "approval_stale"},
 		{name: "approved the head, then changes dismissed", change: func(s *pull.Snapshot) { s.Reviews = append(s.Reviews, review(bob, pull.Dismissed, head)) }, state: Waiting, codes: "approval_missing"},
 		{name: "reviews cut short", change: func(s *pull.Snapshot) { s.ReviewsTruncated = true }, state: Waiting, codes: "fact_unknown"},
 
