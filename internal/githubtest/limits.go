@@ -43,16 +43,16 @@ func (s *Server) Exhaust(token, resource string, d time.Duration) {
 
 // Usage is what the audience's requests added up to. The fields after Points stay zero for a client that behaves.
 type Usage struct {
-	Requests       map[string]int // by operation
-	NotModified    int            // answered 304, which costs nothing
-	Points         int            // GraphQL cost
-	MaxConcurrent  int
-	ShortestGap    time.Duration // between two writes of one account, when there were two
-	WhileTold      int           // requests made while told to wait
-	OverPrimary    int           // refused since the hour's budget was used up
-	OverSecondary  int           // beyond a secondary limit
-	Unauthorized   int           // answered 401
-	writes         int
+	Requests      map[string]int // by operation
+	NotModified   int            // answered 304, which costs nothing
+	Points        int            // GraphQL cost
+	MaxConcurrent int
+	ShortestGap   time.Duration // between two writes of one account, when there were two
+	WhileTold     int           // requests made while told to wait
+	OverPrimary   int           // refused since the hour's budget was used up
+	OverSecondary int           // beyond a secondary limit
+	Unauthorized  int           // answered 401
+	writes        int
 }
 
 // Usage returns a copy of the counters.

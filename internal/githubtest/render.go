@@ -206,7 +206,7 @@ func (pr *PR) issue() object {
 		"url": issue, "repository_url": pr.repo.url(""), "labels_url": issue + "/labels{/name}", "comments_url": issue + "/comments",
 		"events_url": issue + "/events", "html_url": pr.page(), "comments": len(pr.comments()),
 		"pull_request": object{"url": pr.url(), "html_url": pr.page(), "diff_url": pr.page() + ".diff", "patch_url": pr.page() + ".patch", "merged_at": when(pr.mergedAt)},
-		"reactions": reactions(issue + "/reactions"), "timeline_url": issue + "/timeline", "performed_via_github_app": nil, "state_reason": nil,
+		"reactions":    reactions(issue + "/reactions"), "timeline_url": issue + "/timeline", "performed_via_github_app": nil, "state_reason": nil,
 	}
 	for _, k := range []string{
 		"id", "node_id", "number", "title", "user", "labels", "state", "locked", "assignee", "assignees", "milestone", "created_at",

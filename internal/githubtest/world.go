@@ -283,9 +283,11 @@ func (a *App) PrivateKey() string {
 
 func (a *App) privateKey() string {
 	if a.key == nil {
-		k, err := rsa.GenerateKey(rand.Reader, 2048)
-		must(err)
-		a.key = k
+		k, ok := firstKeys.Load(a.ID)
+		if !ok {
+			k, _ = firstKeys.LoadOrStore(a.ID, newKey())
+		}
+		a.key = k.(*rsa.PrivateKey)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(a.key)}))
 }
@@ -294,8 +296,18 @@ func (a *App) privateKey() string {
 func (a *App) RenewKey() string {
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
-	a.key = nil
+	a.key = newKey()
 	return a.privateKey()
+}
+
+// firstKeys are the first keys of Apps, by id: making one takes longer than all else in a small world, and no world
+// knows of another's.
+var firstKeys sync.Map
+
+func newKey() *rsa.PrivateKey {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	must(err)
+	return k
 }
 
 // Installation is an App in an account.
@@ -668,9 +680,9 @@ type RequiredCheck struct {
 // Protection are the rules of a protected branch.
 type Protection struct {
 	Checks        []RequiredCheck
-	Strict        bool // the head must contain the base
-	Reviews       int  // approving reviews of people who may write
-	DismissStale  bool // a push dismisses approvals
+	Strict        bool    // the head must contain the base
+	Reviews       int     // approving reviews of people who may write
+	DismissStale  bool    // a push dismisses approvals
 	Pushers       []*User // who may push and merge; nil: all who may write
 	EnforceAdmins bool
 }

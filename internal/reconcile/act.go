@@ -41,13 +41,12 @@ func (p *pass) act(ctx context.Context, s pull.Snapshot, a pull.Action, m pull.M
 		m = remember(m, a, s)
 		p.acted++
 		p.o.Metrics.Action(a.Kind, "done")
-		p.log.Info("did "+string(a.Kind), telemetry.KeyTarget, a.Target, telemetry.KeySHA, a.SHA.Short(),
+		p.log.Info("did "+string(a.Kind), telemetry.KeyTarget, a.Target, telemetry.KeySHA, a.SHA.Short(), "why", a.Why,
 			telemetry.KeyTook, time.Since(began).Round(time.Millisecond))
 	case isFault && (fault.Class == pull.FaultRefused || fault.Class == pull.FaultPassing || fault.Class == pull.FaultGone):
 		in.Status, in.Error, in.Passing = pull.Failed, fault.Message, fault.Class == pull.FaultPassing
 		in.Failures++
 		p.o.Metrics.Action(a.Kind, "failed")
-		p.o.Metrics.Error(telemetry.ErrAPI)
 		p.log.Warn("GitHub refused "+string(a.Kind), telemetry.KeyTarget, a.Target, telemetry.KeyStatus, fault.Status, telemetry.KeyErr, fault.Message)
 	case isFault && fault.Class == pull.FaultMoved:
 		in.Status, in.Error = pull.Superseded, fault.Message

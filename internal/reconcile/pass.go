@@ -76,7 +76,6 @@ func (p *pass) unseen(err error) (pull.PassResult, error) {
 		case pull.FaultThrottled:
 			return pull.PassResult{Outcome: pull.PassParked, NotBefore: f.Until, Again: f.Until}, nil
 		}
-		p.o.Metrics.Error(telemetry.ErrAPI)
 	}
 	return pull.PassResult{}, err
 }

@@ -1,0 +1,90 @@
+package scenario
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/githubtest"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// TestScenarios tells every story in every way.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there are no stories in testdata: %v", err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain := tellStory(t, a, way{name: "plain"}, "")
+			if t.Failed() {
+				return
+			}
+			same := func(w way, url string) {
+				t.Helper()
+				if got := tellStory(t, a, w, url); got.ending != plain.ending {
+					t.Errorf("%s: GitHub ends as\n%sand in the plain telling as\n%s", w.name, got.ending, plain.ending)
+				}
+			}
+			same(way{name: "doubled", delivery: githubtest.Deliveries{Duplicate: 1}}, "")
+			for seed := range uint64(3) {
+				same(way{name: fmt.Sprintf("shuffled with seed %d", seed), seed: seed, delivery: githubtest.Deliveries{Shuffle: true, Jitter: 4 * time.Second}}, "")
+			}
+			step := 1
+			if testing.Short() {
+				step = 9 // a sample; `make test` tries them all
+			}
+			for k := 1; k <= plain.writes; k += step {
+				same(way{name: fmt.Sprintf("stopped after write %d of %d", k, plain.writes), stopAt: k}, "")
+			}
+			if !testing.Short() {
+				same(way{name: "plain"}, testenv.Postgres(t))
+				same(way{name: "doubled and shuffled on PostgreSQL", delivery: githubtest.Deliveries{Duplicate: 1, Shuffle: true, Jitter: 4 * time.Second}}, testenv.Postgres(t))
+			}
+		})
+	}
+}
+
+// An outcome is what is left of a story when it has been told.
+type outcome struct {
+	ending string
+	writes int // of the service, to its database and to GitHub
+}
+
+// tellStory tells a story once, in a time of its own.
+func tellStory(t *testing.T, a *txtar.Archive, w way, url string) (end outcome) {
+	t.Helper()
+	done := t.Run(w.name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newWorld(t, w, url)
+			defer s.open()()
+			defer s.stop()
+			st := &story{world: s, files: map[string]string{}}
+			st.tell(a)
+			s.settle()
+			s.once()
+			if u := s.hub.Usage(); u.WhileTold+u.OverPrimary+u.OverSecondary+u.Unauthorized > 0 {
+				t.Errorf("the service broke GitHub's rules: %+v", u)
+			}
+			end = outcome{ending: s.ending(), writes: s.writes}
+		})
+	})
+	if !done && !strings.HasPrefix(w.name, "plain") {
+		t.Logf("told %s", w.name)
+	}
+	return end
+}
