@@ -14,8 +14,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
 const (
@@ -313,6 +311,3 @@ func (l *limiter) forget(now time.Time) {
 func seconds(d time.Duration) string {
 	return strconv.Itoa(max(1, int((d+time.Second-1)/time.Second)))
 }
-
-// scrub is what every text from outside the templates goes through before it is shown in an error.
-func (d *Dashboard) scrub(s string) string { return telemetry.Printable(d.o.Secrets.Scrub(s)) }

@@ -92,7 +92,7 @@ func (d *Dashboard) pullJSON(r pull.Row) pullJSON {
 	p := pullJSON{
 		Repository: clean(r.Repo.FullName(), 200), Number: r.Number, Title: clean(r.Title, 300), Author: clean(r.Author, 100),
 		URL: safeURL(r.URL), State: r.State, Draft: r.Draft, Head: r.Head, Base: clean(r.Base, 200), Labels: []string{},
-		Verdict: r.Verdict, Sentence: clean(d.o.Secrets.Scrub(r.Sentence), 600),
+		Verdict: r.Verdict, Sentence: d.text(r.Sentence, 600),
 		UpdatedAt: moment(r.UpdatedAt), DecidedAt: moment(r.DecidedAt), NextLook: moment(r.NextLook),
 	}
 	for _, l := range r.Labels {
@@ -118,7 +118,7 @@ func (d *Dashboard) deliveryJSON(dl pull.Delivery) deliveryJSON {
 	return deliveryJSON{
 		ID: clean(dl.ID, 100), Event: clean(dl.Hint.Event, 60), Action: clean(dl.Hint.Action, 60),
 		Repository: clean(dl.Hint.Repo.FullName(), 200), Number: dl.Hint.Number(), Status: dl.Status, Attempts: dl.Attempts,
-		Error: clean(d.o.Secrets.Scrub(dl.Error), 600), Received: moment(dl.ReceivedAt), Processed: moment(dl.ProcessedAt),
+		Error: d.text(dl.Error, 600), Received: moment(dl.ReceivedAt), Processed: moment(dl.ProcessedAt),
 	}
 }
 
@@ -176,7 +176,7 @@ func (d *Dashboard) apiPull(w http.ResponseWriter, r *http.Request) error {
 		Deliveries []deliveryJSON  `json:"deliveries"`
 		Problem    string          `json:"policy_problem,omitempty"`
 	}{
-		pullJSON: d.pullJSON(det.Row), Problem: clean(d.o.Secrets.Scrub(det.Problem), 600),
+		pullJSON: d.pullJSON(det.Row), Problem: d.text(det.Problem, 600),
 		Actions: []actionJSON{}, History: []decisionJSON{}, Deliveries: []deliveryJSON{},
 	}
 	if tree := []byte(d.o.Secrets.Scrub(string(det.Verdict.Tree))); json.Valid(tree) {
@@ -185,12 +185,12 @@ func (d *Dashboard) apiPull(w http.ResponseWriter, r *http.Request) error {
 	for _, in := range det.Intents {
 		out.Actions = append(out.Actions, actionJSON{
 			Kind: in.Action.Kind, Target: clean(in.Action.Target, 200), Status: in.Status, Attempt: in.Attempt,
-			Why: clean(d.o.Secrets.Scrub(in.Action.Why), 600), Error: clean(d.o.Secrets.Scrub(in.Error), 600),
+			Why: d.text(in.Action.Why, 600), Error: d.text(in.Error, 600),
 			Planned: moment(in.PlannedAt), Done: moment(in.DoneAt),
 		})
 	}
 	for _, h := range det.History {
-		out.History = append(out.History, decisionJSON{moment(h.At), h.State, clean(d.o.Secrets.Scrub(h.Sentence), 600), h.Head})
+		out.History = append(out.History, decisionJSON{moment(h.At), h.State, d.text(h.Sentence, 600), h.Head})
 	}
 	for _, dl := range det.Deliveries {
 		out.Deliveries = append(out.Deliveries, d.deliveryJSON(dl))

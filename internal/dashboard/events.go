@@ -22,7 +22,7 @@ const (
 	pollEvery      = 300 * time.Millisecond
 	writeDeadline  = 3 * time.Second // a reader that takes nothing for so long is dropped, not waited for
 	sendBuffer     = 32 << 10        // of the kernel, per client: unread events must not pile up there either
-	clientQueue    = 128             // messages between the hub and one client
+	clientQueue    = 16              // between the hub and one client: what that many polls found
 	replayLimit    = 1000
 
 	// PostgreSQL gives out ids before it commits, so that 8 can be seen before 7. A message is held back until the ids
@@ -409,18 +409,17 @@ func (h *hub) take(page []pull.Change, now time.Time) {
 		}
 	}
 	slices.SortFunc(h.held, func(a, b pull.Change) int { return int(a.ID - b.ID) })
+	// All that a poll found is one entry of a client's queue: a burst must not look like a reader that is slow.
+	var batch []byte
 	sent := 0
 	for _, c := range h.held {
 		if c.ID > h.high+1 && now.Sub(h.seen[c.ID]) < holdBack {
 			break
 		}
 		// A change that comes after a later one was sent has no id line: the client's place in the feed stays.
-		h.send(h.frame(c, c.ID > h.high))
+		batch = append(batch, h.frame(c, c.ID > h.high)...)
 		h.high = max(h.high, c.ID)
 		sent++
-		if !h.live { // the last client was dropped on the way, and with it all that follows
-			return
-		}
 	}
 	h.held = slices.Delete(h.held, 0, sent)
 	for id, at := range h.seen {
@@ -433,13 +432,16 @@ func (h *hub) take(page []pull.Change, now time.Time) {
 			delete(h.seen, id)
 		}
 	}
+	if len(batch) > 0 {
+		h.send(batch) // the last thing: with the last client that it drops, the hub loses its place
+	}
 }
 
-// send puts a message into every client's queue and drops the clients whose queue is full. It needs h.mu.
-func (h *hub) send(frame []byte) {
+// send puts messages into every client's queue and drops the clients whose queue is full. It needs h.mu.
+func (h *hub) send(frames []byte) {
 	for c := range h.clients {
 		select {
-		case c.queue <- frame:
+		case c.queue <- frames:
 		default:
 			close(c.dropped)
 			h.remove(c)

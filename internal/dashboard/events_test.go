@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -305,6 +307,21 @@ func TestAThousandClientsAndNotOneMore(t *testing.T) {
 	})
 }
 
+func TestABurstDropsNobody(t *testing.T) {
+	streamTest(t, Options{}, func(t *testing.T, d *Dashboard, s *fakeStore) {
+		l := listen(t, d, "")
+		defer l.close()
+		for range 2500 {
+			s.change(0, "one of many")
+		}
+		time.Sleep(time.Second)
+		all := l.events()
+		if last := all[len(all)-1]; len(all) != 2501 || last.id != "2505" || d.Clients() != 1 {
+			t.Errorf("after a burst of 2,500: %d messages, the last %s, %d clients; want every one of them, in order", len(all)-1, last.id, d.Clients())
+		}
+	})
+}
+
 func TestStreamsEndWithTheService(t *testing.T) {
 	streamTest(t, Options{}, func(t *testing.T, d *Dashboard, s *fakeStore) {
 		l := listen(t, d, "")
@@ -476,4 +493,38 @@ func TestAStalledSocketIsClosed(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	t.Logf("dropped after %v", time.Since(began).Round(time.Millisecond))
+}
+
+func TestAClientCostsLittle(t *testing.T) {
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		t.Skip("the race detector costs more than a client")
+	}
+	const clients, most = 300, 30 << 10
+	d := New(newFake(), Options{})
+	addr := serve(t, d)
+	measure := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc + m.StackInuse
+	}
+	before := measure()
+	for range clients {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "GET /webhook/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	}
+	for deadline := time.Now().Add(10 * time.Second); d.Clients() < clients; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d clients got in", d.Clients(), clients)
+		}
+	}
+	each := (int64(measure()) - int64(before)) / clients
+	t.Logf("%d bytes a client, its own end included", each)
+	if each > most {
+		t.Errorf("a client of the stream costs %d bytes, want at most %d", each, most)
+	}
 }

@@ -286,7 +286,7 @@ func (d *Dashboard) pullPage(w http.ResponseWriter, r *http.Request) error {
 	row := det.Row
 	p := pullPage{
 		frame: d.frame(r, ""), Pull: d.pullView(row, now), Summary: d.verdictView(det.Verdict),
-		Problem: clean(d.o.Secrets.Scrub(det.Problem), 600),
+		Problem: d.text(det.Problem, 600),
 	}
 	p.Live = true
 	p.Title = p.Pull.Repo + "#" + strconv.Itoa(row.Number) + " " + p.Pull.Title
@@ -300,7 +300,7 @@ func (d *Dashboard) pullPage(w http.ResponseWriter, r *http.Request) error {
 		p.Work = &v
 	}
 	for _, h := range det.History {
-		p.History = append(p.History, historyView{stateNamed(h.State), clean(d.o.Secrets.Scrub(h.Sentence), 400), h.Head.Short(), at(h.At, now)})
+		p.History = append(p.History, historyView{stateNamed(h.State), d.text(h.Sentence, 400), h.Head.Short(), at(h.At, now)})
 	}
 	for _, dl := range det.Deliveries {
 		p.Deliveries = append(p.Deliveries, d.deliveryView(dl, now))

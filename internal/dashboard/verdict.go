@@ -71,18 +71,17 @@ func (d *Dashboard) verdictView(v pull.Verdict) verdictView {
 		out.Reasons = []string{"The details of this decision were written by another version and can't be shown."}
 		return out
 	}
-	text := func(s string, limit int) string { return clean(d.o.Secrets.Scrub(s), limit) }
 	reasons := func(rs []policy.Reason) (out []string) {
 		for _, r := range rs[:min(len(rs), 40)] {
 			say := notice.Reason(r)
 			if who := notice.Unblock(r); who != "" && !strings.Contains(say, who) {
 				say += " Who can help: " + who + "."
 			}
-			out = append(out, text(say, 600))
+			out = append(out, d.text(say, 600))
 		}
 		return out
 	}
-	out.Policy, out.Mode = text(tree.Policy.Path, 200), text(string(tree.Policy.Mode), 20)
+	out.Policy, out.Mode = d.text(tree.Policy.Path, 200), d.text(string(tree.Policy.Mode), 20)
 	if tree.Policy.UsingLast {
 		out.Mode = strings.TrimPrefix(out.Mode+", the last valid version", ", ")
 	}
@@ -91,15 +90,15 @@ func (d *Dashboard) verdictView(v pull.Verdict) verdictView {
 		out.Reasons = nil // the headline has just said it
 	}
 	for _, p := range tree.Policy.Problems[:min(len(tree.Policy.Problems), 20)] {
-		out.Problems = append(out.Problems, text(notice.Problem(p), 400))
+		out.Problems = append(out.Problems, d.text(notice.Problem(p), 400))
 	}
 	for _, a := range tree.Would {
-		out.Would = append(out.Would, text(cmp.Or(verbs[a.Kind], string(a.Kind))+" "+a.Target, 200))
+		out.Would = append(out.Would, d.text(cmp.Or(verbs[a.Kind], string(a.Kind))+" "+a.Target, 200))
 	}
 	for i, r := range tree.Rules[:min(len(tree.Rules), 100)] {
 		rv := ruleView{
-			ID: "r" + strconv.Itoa(i), Section: ruleName(r.Section), Name: text(r.Name, 80), Where: text(where(r.Pos), 200),
-			Outcome: text(string(r.Outcome), 40), Why: reasons(r.Why),
+			ID: "r" + strconv.Itoa(i), Section: ruleName(r.Section), Name: d.text(r.Name, 80), Where: d.text(where(r.Pos), 200),
+			Outcome: d.text(string(r.Outcome), 40), Why: reasons(r.Why),
 		}
 		if o, ok := outcomes[r.Outcome]; ok {
 			rv.Outcome, rv.Tone = o.text, o.tone
@@ -135,7 +134,7 @@ func where(p policy.Pos) string {
 // somebody wrote.
 func (d *Dashboard) nodeView(n *policy.Node, depth int, budget *int) nodeView {
 	*budget--
-	v := nodeView{Text: clean(d.o.Secrets.Scrub(n.Text), 300), Value: clean(d.o.Secrets.Scrub(n.Value), 200), Says: "value"}
+	v := nodeView{Text: d.text(n.Text, 300), Value: d.text(n.Value, 200), Says: "value"}
 	switch n.Result {
 	case policy.True:
 		v.Mark, v.Says = "yes", "true"

@@ -42,6 +42,9 @@ func clean(s string, limit int) string {
 	return strings.TrimRight(string(out), " ")
 }
 
+// text is clean for what may quote an error or somebody's configuration: without secrets, too.
+func (d *Dashboard) text(s string, limit int) string { return clean(d.o.Secrets.Scrub(s), limit) }
+
 // safeURL returns u when it leads to the web, else "".
 func safeURL(u string) string {
 	p, err := url.Parse(u)
@@ -188,7 +191,7 @@ func (d *Dashboard) pullView(r pull.Row, now time.Time) pullView {
 	v := pullView{
 		ID: "p" + strconv.FormatInt(r.Key.RepoID, 10) + "-" + strconv.Itoa(r.Number), State: stateOf(r),
 		Repo: clean(r.Repo.FullName(), 120), Number: r.Number, Title: cmp.Or(clean(r.Title, 160), "(no title)"),
-		Sentence: clean(d.o.Secrets.Scrub(r.Sentence), 400), Path: pullPath(r.Repo.Owner, r.Repo.Name, r.Number),
+		Sentence: d.text(r.Sentence, 400), Path: pullPath(r.Repo.Owner, r.Repo.Name, r.Number),
 		GitHub: safeURL(r.URL), Author: clean(r.Author, 60), Head: r.Head.Short(), HeadRef: clean(r.HeadRef, 80),
 		Base: clean(r.Base, 60), Draft: r.Draft,
 		Decided: at(r.DecidedAt, now), Updated: at(r.UpdatedAt, now),
@@ -262,7 +265,7 @@ func (d *Dashboard) deliveryView(dl pull.Delivery, now time.Time) deliveryView {
 	v := deliveryView{
 		ID: "d" + strconv.FormatInt(dl.Seq, 10), Guid: clean(dl.ID, 64), Event: clean(dl.Hint.Event, 40),
 		Action: clean(dl.Hint.Action, 40), Repo: clean(dl.Hint.Repo.FullName(), 120), Number: dl.Hint.Number(),
-		Sender: clean(dl.Hint.Sender.Login, 60), Status: dl.Status, Error: clean(d.o.Secrets.Scrub(dl.Error), 300),
+		Sender: clean(dl.Hint.Sender.Login, 60), Status: dl.Status, Error: d.text(dl.Error, 300),
 		Times: dl.SeenCount, At: at(dl.ReceivedAt, now),
 	}
 	v.Word = cmp.Or(statusWords[dl.Status], clean(string(dl.Status), 20))
@@ -347,9 +350,9 @@ var intentWords = map[pull.IntentStatus]string{
 func (d *Dashboard) actionView(in pull.Intent, now time.Time) actionView {
 	a := in.Action
 	v := actionView{
-		Verb: cmp.Or(verbs[a.Kind], clean(string(a.Kind), 40)), Target: clean(a.Target, 80), Why: clean(d.o.Secrets.Scrub(a.Why), 300),
+		Verb: cmp.Or(verbs[a.Kind], clean(string(a.Kind), 40)), Target: clean(a.Target, 80), Why: d.text(a.Why, 300),
 		Status: in.Status, Word: cmp.Or(intentWords[in.Status], clean(string(in.Status), 20)), Tries: in.Attempt,
-		Error: clean(d.o.Secrets.Scrub(in.Error), 300), At: at(latest(in.DoneAt, in.StartedAt, in.PlannedAt), now),
+		Error: d.text(in.Error, 300), At: at(latest(in.DoneAt, in.StartedAt, in.PlannedAt), now),
 	}
 	switch a.Kind {
 	case pull.SetReport, pull.Merge:
@@ -359,7 +362,7 @@ func (d *Dashboard) actionView(in pull.Intent, now time.Time) actionView {
 		v.Target += " by " + clean(string(a.Method), 10)
 	}
 	if a.Kind == pull.SetReport && a.Report != nil && v.Why == "" {
-		v.Why = clean(d.o.Secrets.Scrub(a.Report.Title), 300)
+		v.Why = d.text(a.Report.Title, 300)
 	}
 	return v
 }

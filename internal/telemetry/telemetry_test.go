@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,9 +144,9 @@ func TestHealthAndReady(t *testing.T) {
 func TestHealthIsBoundedInTimeAndDoesNotLeak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHealth("v1", nil)
-		runs := 0
+		var runs, quick atomic.Int64
 		let := make(chan struct{})
-		h.Register("hangs", true, func(context.Context) Check { runs++; <-let; return Check{Status: CheckOK} }) // ignores its context
+		h.Register("hangs", true, func(context.Context) Check { runs.Add(1); <-let; return Check{Status: CheckOK} }) // ignores its context
 		h.Register("slow", false, func(ctx context.Context) Check {
 			select {
 			case <-ctx.Done():
@@ -154,8 +155,7 @@ func TestHealthIsBoundedInTimeAndDoesNotLeak(t *testing.T) {
 				return Check{Status: CheckOK}
 			}
 		})
-		quick := 0
-		h.Register("quick", true, func(context.Context) Check { quick++; return Check{Status: CheckOK} })
+		h.Register("quick", true, func(context.Context) Check { quick.Add(1); return Check{Status: CheckOK} })
 		for range 20 {
 			began := time.Now()
 			code, a, _ := ask(h.ServeReady)
@@ -166,8 +166,8 @@ func TestHealthIsBoundedInTimeAndDoesNotLeak(t *testing.T) {
 				t.Fatalf("/ready = %d %v, want 503 because of what hangs", code, a.Checks)
 			}
 		}
-		if runs != 1 {
-			t.Errorf("the check that hangs was started %d times, want once", runs)
+		if n := runs.Load(); n != 1 {
+			t.Errorf("the check that hangs was started %d times, want once", n)
 		}
 		close(let)
 		synctest.Wait()
@@ -176,12 +176,12 @@ func TestHealthIsBoundedInTimeAndDoesNotLeak(t *testing.T) {
 		}
 		time.Sleep(checkCache)
 		ask(h.ServeHealth) // takes a second, because of the slow one
-		before := quick
+		before := quick.Load()
 		began := time.Now()
 		for range 20 {
 			ask(h.ServeHealth)
 		}
-		if ran, most := quick-before, 1+int(time.Since(began)/checkCache); ran > most {
+		if ran, most := quick.Load()-before, 1+int64(time.Since(began)/checkCache); ran > most {
 			t.Errorf("20 requests in %v ran a check %d times, want at most once a second", time.Since(began), ran)
 		}
 		time.Sleep(2 * time.Second) // for the slow one's context
