@@ -115,7 +115,7 @@ func get(t *testing.T, url string) (status int, body string) {
 
 type stats struct {
 	Total struct {
-		Received, Processed, Errors, Duplicates int64
+		Received, Processed, Errors, Duplicates, Actions int64
 	}
 	QueueLength int64 `json:"queue_length"`
 	InFlight    int64 `json:"in_flight"`
