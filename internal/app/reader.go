@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/dashboard"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
@@ -17,8 +18,14 @@ func (r reader) Totals(ctx context.Context) (dashboard.Totals, error) {
 	if err != nil {
 		return dashboard.Totals{}, err
 	}
+	var parked time.Time
+	for _, p := range s.Parked {
+		if p.Until.After(parked) {
+			parked = p.Until
+		}
+	}
 	return dashboard.Totals{
-		Received: s.Received, Processed: s.Processed - s.Errors, Errors: s.Errors, Duplicates: s.Duplicates, Dead: s.Dead,
+		Parked: parked, Received: s.Received, Processed: s.Processed, Errors: s.Errors, Duplicates: s.Duplicates, Dead: s.Dead,
 		QueueLength: s.QueueLength, InFlight: s.InFlight, Due: s.Due, Actions: s.Actions,
 		OldestQueued: s.OldestWaiting, OldestDue: s.OldestDue, LastDone: s.LastProcessed,
 	}, nil
@@ -60,6 +67,6 @@ func (r reader) Due(ctx context.Context, limit int) ([]dashboard.Work, error) {
 func workOf(w store.WorkRow) dashboard.Work {
 	return dashboard.Work{
 		Key: w.Key, Repo: w.Repo, Title: w.Title, DueAt: w.DueAt, NotBefore: w.NotBefore, Since: w.Since,
-		Running: w.Owner != "", Fails: w.Fails, Priority: w.Priority,
+		Running: w.Owner != "", Fails: w.Fails, Priority: w.Priority, Dead: w.Dead,
 	}
 }

@@ -37,8 +37,12 @@ type App struct {
 	Key string // PEM
 }
 
-// crowd is how many pull requests are open at a time, about.
-const crowd = 9
+// How busy the company is. GitHub wants a second between two writes, and a pull request takes the service about ten: a
+// company that opens them faster than it can be served shows a queue and little else.
+const (
+	crowd   = 9  // pull requests open at a time, about
+	between = 14 // beats from one new pull request to the next
+)
 
 // A Cast is the company at work. Make it with New.
 type Cast struct {
@@ -61,9 +65,8 @@ type Cast struct {
 // A project is one repository with its policy.
 type project struct {
 	*githubtest.Repo
-	fork   *githubtest.Repo
-	areas  []area
-	weight int
+	fork  *githubtest.Repo
+	areas []area
 }
 
 // An area is a part of a project that people work on.
@@ -96,16 +99,16 @@ func New(w *githubtest.Server, o Options) *Cast {
 
 	acme := w.Org("acme")
 	c.projects = []*project{
-		c.project("acme/shop", shopPolicy, 5, []area{
+		c.project("acme/shop", shopPolicy, []area{
 			{"web", ".ts", []string{"the basket", "the search box", "the login form", "the product page", "keyboard navigation"}},
 			{"server", ".go", []string{"the order queue", "price rounding", "the stock cache", "retries of payments"}},
 			{"docs", ".md", []string{"the deployment guide", "the API examples", "the glossary"}},
 		}),
-		c.project("acme/billing", billingPolicy, 2, []area{
+		c.project("acme/billing", billingPolicy, []area{
 			{"ledger", ".go", []string{"rounding of refunds", "the month's end", "the audit trail"}},
 			{"docs", ".md", []string{"the tax table", "the upgrade notes"}},
 		}),
-		c.project("acme/website", websitePolicy, 1, []area{
+		c.project("acme/website", websitePolicy, []area{
 			{"pages", ".html", []string{"the front page", "the job offers", "the imprint"}},
 		}),
 	}
@@ -122,12 +125,12 @@ func New(w *githubtest.Server, o Options) *Cast {
 // App returns the credentials of the App that is installed in the company's repositories.
 func (c *Cast) App() App { return App{ID: c.app.ID, Key: c.app.PrivateKey()} }
 
-func (c *Cast) project(name, policy string, weight int, areas []area) *project {
+func (c *Cast) project(name, policy string, areas []area) *project {
 	files := map[string]string{"README.md": "# " + name + "\n", ".github/pr-manager.yml": policy}
 	for _, a := range areas {
 		files[a.dir+"/index"+a.ext] = "first line\n"
 	}
-	p := &project{Repo: c.world.Repo(name, githubtest.RepoOptions{Files: files}), areas: areas, weight: weight}
+	p := &project{Repo: c.world.Repo(name, githubtest.RepoOptions{Files: files}), areas: areas}
 	p.Grant(c.mira, githubtest.CanMaintain)
 	for _, u := range []*githubtest.User{c.tom, c.yuki, c.sam} {
 		p.Grant(u, githubtest.CanWrite)
@@ -139,19 +142,12 @@ func (c *Cast) project(name, policy string, weight int, areas []area) *project {
 func (c *Cast) Run(ctx context.Context) error {
 	c.opening()
 	for {
-		step, ok := c.agenda.next()
-		if !ok {
-			c.begin(c.anyStory())
-			continue
-		}
-		if !wait(ctx, step.at.Sub(c.now())) {
-			return nil
+		next, ok := c.agenda.next()
+		if !ok || !wait(ctx, next.at.Sub(c.now())) {
+			return nil // unreachable but for ctx: there is always a next beginning
 		}
 		heap.Pop(&c.agenda)
-		step.do()
-		if c.open < crowd {
-			c.begin(c.anyStory())
-		}
+		next.do()
 	}
 }
 

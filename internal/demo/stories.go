@@ -68,15 +68,31 @@ func (c *Cast) anyStory() story {
 	return pick(c, smooth, smooth, smooth, red, changes, stale, drafted, held, contributed, rerun, kept, forgotten, collision)
 }
 
-// opening sets the scene: within a few beats there is something to read about on the page.
+// opening sets the scene: within five beats a pull request is merged, and within half a minute several are stuck, each for
+// a reason of its own. Then new ones come for as long as the play lasts.
 func (c *Cast) opening() {
-	for _, s := range []story{smooth, drafted, held, red, forgotten, collision, smooth, changes} {
-		c.begin(s)
+	c.begin(done)
+	for i, s := range []story{held, red, drafted, collision, smooth, forgotten, changes} {
+		c.after(4+5*float64(i), func() { c.begin(s) })
 	}
+	var again func()
+	again = func() {
+		if c.open < crowd {
+			c.begin(c.anyStory())
+		}
+		c.after(between, again)
+	}
+	c.after(40, again)
 }
 
 // The stories.
 var (
+	done = story{name: "everything is there at once", where: "web", play: func(ch *change) {
+		for _, name := range []string{"build", "test", "lint"} {
+			ch.p.Check(ch.pr.Head(), ch.c.ci, name, "completed", "success")
+		}
+		ch.pr.Review(ch.reviewer, "approve")
+	}}
 	smooth = story{name: "everything goes well", play: func(ch *change) {
 		ch.ci(2, "", func() { ch.approve(2) })
 	}}
@@ -147,18 +163,14 @@ var (
 
 // begin starts a story somewhere.
 func (c *Cast) begin(s story) {
-	total := 0
-	for _, p := range c.projects {
-		total += p.weight
-	}
-	n := c.rand.IntN(total)
-	p := c.projects[0]
-	for _, q := range c.projects {
-		if n < q.weight {
-			p = q
-			break
+	p := c.projects[0] // the busiest, and the one that merges by itself
+	if c.serial > 0 {
+		p = pick(c, c.projects...)
+		for range 2 {
+			if p != c.projects[0] {
+				p = pick(c, c.projects...)
+			}
 		}
-		n -= q.weight
 	}
 	a := pick(c, p.areas...)
 	for _, b := range p.areas {

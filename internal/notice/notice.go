@@ -147,6 +147,9 @@ func clause(r policy.Reason) string {
 	case policy.ChecksMissing:
 		return "waiting for checks: none has reported on " + commit(r.SHA) + " yet"
 	case policy.ChecksPending:
+		if len(r.Names) == 0 {
+			return "waiting for the checks to finish"
+		}
 		return "waiting for checks: " + names(r.Names)
 	case policy.ChecksFailed:
 		return "failed checks: " + names(r.Names) + " (a re-run or a new commit can mend that)"

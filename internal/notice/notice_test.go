@@ -344,3 +344,42 @@ func TestWhy(t *testing.T) {
 		t.Errorf("Why = %q, want %q", got, want)
 	}
 }
+
+// A report must not be written again for each check that ends, nor for a label that no condition waits for.
+func TestReportLasts(t *testing.T) {
+	say := func(pending, passed []string, labels ...string) pull.Report {
+		s := pull.Snapshot{
+			State: pull.Open, Number: 1, AsApp: true, Mergeable: pull.MergeableClean, AllowedMethods: []pull.MergeMethod{pull.Squash},
+			Head: pull.Branch{SHA: "aaaaaaa", Name: "topic"}, Base: pull.Branch{SHA: "bbbbbbb", Name: "main"},
+			Policy: pull.Document{Found: true, Text: "version: 1\nmerge: { if: 'checks.green && !(\"hold\" in pr.labels) && size(checks.passed) > 0' }"},
+		}
+		for i, name := range pending {
+			s.Checks = append(s.Checks, pull.Check{ID: int64(i + 1), Name: name, State: pull.CheckPending})
+		}
+		for i, name := range passed {
+			s.Checks = append(s.Checks, pull.Check{ID: int64(i + 100), Name: name, State: pull.CheckPassed})
+		}
+		for _, name := range labels {
+			s.Labels = append(s.Labels, pull.Label{Name: name, Present: true})
+		}
+		v := policy.Resolve(s.Policy, pull.Document{}, pull.Document{}, false).Evaluate(s, pull.Memory{}, time.Unix(0, 0)).Verdict
+		r, ok := Report(s, v, "https://example.test/pulls/1")
+		if !ok {
+			t.Fatal("Report = nothing, want a report")
+		}
+		return r
+	}
+	first := say([]string{"build", "test"}, []string{"lint"})
+	if again := say([]string{"test"}, []string{"lint", "build"}, "priority"); again.Digest != first.Digest {
+		t.Errorf("Report after one of two checks has ended =\n%s\n%s\nwant it as before:\n%s\n%s", again.Title, again.Summary, first.Title, first.Summary)
+	}
+	for name, other := range map[string]pull.Report{
+		"all checks have passed":    say(nil, []string{"lint", "build", "test"}),
+		"a label holds it back":     say([]string{"test"}, []string{"lint"}, "hold"),
+		"no check has reported yet": say(nil, nil),
+	} {
+		if other.Digest == first.Digest {
+			t.Errorf("Report when %s = %q, want it to differ from %q", name, other.Title, first.Title)
+		}
+	}
+}

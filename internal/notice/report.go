@@ -2,6 +2,7 @@ package notice
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
@@ -21,6 +22,7 @@ func Report(s pull.Snapshot, v policy.Verdict, pageURL string) (pull.Report, boo
 	case s.Head.SHA == "", s.State != pull.Open && s.Report == nil:
 		return pull.Report{}, false
 	}
+	v = lasting(v)
 	r := pull.Report{SHA: s.Head.SHA, State: colour(v), Title: sentence(v, pull.StatusLimit), URL: pageURL}
 	if s.Report != nil && s.Report.SHA == r.SHA {
 		r.ID = s.Report.ID
@@ -42,6 +44,56 @@ func Differs(observed *pull.Report, wanted pull.Report, asApp bool) bool {
 		return observed.Digest != wanted.Digest
 	}
 	return observed.State != wanted.State || observed.Title != pull.StatusText(wanted.Title)
+}
+
+// lasting returns a verdict without what changes with every check that ends: which ones are still running, and which
+// have passed. GitHub shows that beside the report anyway, and a write for each would eat the budget of writes; the page
+// has the names. What has failed stays: somebody has to do something about it. For the same reason a part of the condition
+// that holds is shown without the values that it saw: a label more or less is not news.
+func lasting(v policy.Verdict) policy.Verdict {
+	v.Reasons = lastingReasons(v.Reasons)
+	rules := slices.Clone(v.Rules)
+	for i := range rules {
+		rules[i].Why = lastingReasons(rules[i].Why)
+		if rules[i].Section == "merge" { // labels depend on the head, and a new head has a new report
+			rules[i].Condition = lastingNode(rules[i].Condition)
+		}
+	}
+	v.Rules = rules
+	return v
+}
+
+func lastingReasons(rs []policy.Reason) []policy.Reason {
+	rs = slices.Clone(rs)
+	for i := range rs {
+		rs[i].Any = lastingReasons(rs[i].Any)
+		if rs[i].Code == policy.ChecksPending {
+			rs[i].Names = nil
+		}
+		if strings.Contains(rs[i].Text, "checks.") && rs[i].Code == policy.ConditionFalse {
+			rs[i].Value = ""
+		}
+	}
+	return rs
+}
+
+func lastingNode(n *policy.Node) *policy.Node {
+	if n == nil {
+		return nil
+	}
+	out := *n
+	out.Children = nil
+	if n.Result == policy.True && n.Op != policy.And && n.Op != policy.Or {
+		return &out
+	}
+	for _, c := range n.Children {
+		c = lastingNode(c)
+		if c.Result == "" && strings.Contains(c.Text, "checks.") && !strings.Contains(c.Text, "checks.failed") {
+			c.Value = "…"
+		}
+		out.Children = append(out.Children, c)
+	}
+	return &out
 }
 
 // colour is the state of the report.

@@ -135,6 +135,9 @@ func (p *pass) plan(s pull.Snapshot, look Look, settled []pull.Intent, hist pull
 		return plan, nil
 	}
 	plan.Actions = slices.Clone(d.Actions)
+	for i := range plan.Actions {
+		plan.Actions[i].Why = notice.Why(d.Verdict, plan.Actions[i])
+	}
 	if report, ok := p.report(s, d); ok {
 		if _, _, held := d.Memory.Withheld(report, p.store.Now()); !held {
 			plan.Actions = append(plan.Actions, report)
