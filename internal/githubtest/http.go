@@ -205,6 +205,7 @@ func (s *Server) newCall(r *http.Request, body []byte) *call {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c.path = s.byRepositoryID(c.path)
 	c.auth = s.identify(bearer(r.Header.Get("Authorization")))
 	c.budget = s.budget(c.auth.key())
 	c.route, c.vars = match(c.method, c.path)
@@ -218,6 +219,21 @@ func (s *Server) newCall(r *http.Request, body []byte) *call {
 	}
 	s.usage.Requests[c.op]++
 	return c
+}
+
+// byRepositoryID turns /repositories/1/…, where a renamed repository's answers point to, into its present path.
+func (s *Server) byRepositoryID(path string) string {
+	rest, found := strings.CutPrefix(path, "/repositories/")
+	if !found {
+		return path
+	}
+	id, rest, _ := strings.Cut(rest, "/")
+	for _, r := range s.repos {
+		if strconv.FormatInt(r.ID, 10) == id {
+			return strings.TrimSuffix("/repos/"+r.full()+"/"+rest, "/")
+		}
+	}
+	return path
 }
 
 func bearer(header string) string {
