@@ -61,6 +61,7 @@ type story struct {
 	draft bool
 	fork  bool
 	where string // a directory; "" anywhere
+	lines int    // of the change; 0 any number
 	play  func(ch *change)
 }
 
@@ -87,7 +88,7 @@ func (c *Cast) opening() {
 
 // The stories.
 var (
-	done = story{name: "everything is there at once", where: "web", play: func(ch *change) {
+	done = story{name: "everything is there at once", where: "web", lines: 40, play: func(ch *change) {
 		for _, name := range []string{"build", "test", "lint"} {
 			ch.p.Check(ch.pr.Head(), ch.c.ci, name, "completed", "success")
 		}
@@ -186,6 +187,9 @@ func (c *Cast) start(s story, p *project, a area) *change {
 	verb := pick(c, "Simplify", "Speed up", "Rework", "Explain", "Test", "Tidy up")
 	topic := pick(c, a.topics...)
 	ch := &change{c: c, p: p, area: a, author: pick(c, c.tom, c.yuki, c.sam), lines: pick(c, 6, 14, 40, 120), fork: s.fork}
+	if s.lines > 0 {
+		ch.lines = s.lines
+	}
 	ch.branch = c.branch(strings.ToLower(verb[:3]) + "-" + a.dir)
 	ch.file = fmt.Sprintf("%s/%s%s", a.dir, ch.branch, a.ext)
 	head := ch.branch
