@@ -17,6 +17,7 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/validator"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
 //go:embed schema.graphql
@@ -52,7 +53,7 @@ func parseGraphQL(body []byte) *gqlRequest {
 		q.bad = "Problems parsing JSON"
 		return q
 	}
-	doc, errs := gqlparser.LoadQuery(schema(), q.Query)
+	doc, errs := gqlparser.LoadQueryWithRules(schema(), q.Query, rules.NewDefaultRules())
 	for _, e := range errs {
 		o := object{"message": e.Message, "extensions": object{"code": e.Rule}}
 		if m := unknownField.FindStringSubmatch(e.Message); m != nil {
@@ -340,11 +341,10 @@ type (
 		sha  string
 	}
 	connection struct {
-		typ         string
-		all         []any
-		from, to    int
-		extra       map[string]any
-		first, last bool
+		typ      string
+		all      []any
+		from, to int
+		extra    map[string]any
 	}
 	edge struct {
 		typ    string

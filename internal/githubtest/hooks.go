@@ -236,7 +236,9 @@ func (s *Server) fire(r *Repo, event, action string, by actor, payload object) {
 		payload["action"] = action
 	}
 	payload["sender"] = by.user.json()
-	payload["repository"] = r.json(false)
+	if payload["repository"] == nil {
+		payload["repository"] = r.json(false)
+	}
 	if r.owner.Type == "Organization" {
 		payload["organization"] = r.owner.organization()
 	}
@@ -264,7 +266,11 @@ func (s *Server) send(h *Hook, r *Repo, in *Installation, event, action string, 
 		d.installation = in.ID
 		payload["installation"] = object{"id": in.ID, "node_id": in.nodeID}
 		if event == "installation" {
-			payload["installation"] = in.json()
+			o := in.json()
+			if action == "created" || action == "deleted" { // these two count seconds
+				o["created_at"], o["updated_at"] = in.createdAt.Unix(), in.createdAt.Unix()
+			}
+			payload["installation"] = o
 		}
 	}
 	body, err := json.Marshal(payload)
@@ -631,6 +637,14 @@ func (r *Repo) firePush(branch, before, after string, by actor, forced bool) {
 	}
 	payload["before"], payload["after"], payload["commits"] = before, after, commits
 	payload["compare"] = r.page("/compare/%.12s...%.12s", before, after)
+	// In this event alone the repository is an older version of itself.
+	repo := r.json(false).(object)
+	repo["created_at"], repo["pushed_at"] = r.createdAt.Unix(), r.pushedAt.Unix()
+	repo["master_branch"], repo["stargazers"] = r.branch, 0
+	owner := r.owner.json().(object)
+	owner["name"], owner["email"] = r.owner.Login, nil
+	repo["owner"] = owner
+	payload["repository"] = repo
 	r.s.fire(r, "push", "", by, payload)
 }
 

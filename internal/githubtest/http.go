@@ -620,7 +620,7 @@ func (c *call) allowed() *apiError {
 	}
 	c.repo = r
 	if in != nil {
-		if !permitted(c.auth.token.permissions, rt.app) && (rt.appPublic == false || r.private) || role < CanAdmin && c.mutates() {
+		if !permitted(c.auth.token.permissions, rt.app) && (!rt.appPublic || r.private) || role < CanAdmin && c.mutates() {
 			return &apiError{status: 403, message: "Resource not accessible by integration", header: http.Header{"X-Accepted-Github-Permissions": {strings.ReplaceAll(strings.ReplaceAll(rt.app, ":", "="), "|", "; ")}}}
 		}
 	} else if rt.appOnly {

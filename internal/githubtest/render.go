@@ -112,7 +112,7 @@ func (r *Repo) json(full bool) any {
 		"language": nil, "has_issues": true, "has_projects": true, "has_downloads": true, "has_wiki": true, "has_pages": false,
 		"has_discussions": false, "forks_count": forks, "mirror_url": nil, "archived": r.archived, "disabled": false,
 		"open_issues_count": open, "license": nil, "allow_forking": true, "is_template": false, "web_commit_signoff_required": false,
-		"topics": []string{}, "visibility": visibility, "forks": forks, "open_issues": open, "watchers": 0, "default_branch": r.branch,
+		"topics": []string{}, "custom_properties": object{}, "visibility": visibility, "forks": forks, "open_issues": open, "watchers": 0, "default_branch": r.branch,
 	}
 	for key, path := range repoLinks {
 		o[key] = r.url("") + path
