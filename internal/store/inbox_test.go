@@ -252,14 +252,21 @@ func TestIntakeFollowsHeads(t *testing.T) {
 
 		w.insert(event("6", "status", 0, "bbb"), event("7", "status", 0, "aaa"))
 		w.intake(route)
-		w.insert(event("8", "closed", 7, ""))
+		w.pass(time.Second)
+		// A batch's own news of heads is newer than what was kept before.
+		w.insert(event("10", "synchronize", 7, "ccc"))
+		w.insert(event("11", "status", 0, "bbb"))
 		w.intake(route)
-		w.insert(event("9", "status", 0, "bbb"))
+		w.insert(event("8", "closed", 7, ""))
+		w.insert(event("9", "status", 0, "ccc"))
+		w.intake(route)
+		w.insert(event("12", "status", 0, "ccc"))
 		w.intake(route)
 		want["6"], want["7"], want["8"], want["9"] = pull.Queued, pull.Processed, pull.Queued, pull.Processed
+		want["10"], want["11"], want["12"] = pull.Queued, pull.Processed, pull.Processed
 		equal(t, "statuses over batches", w.statuses(), want)
-		if n := w.number(`SELECT count(*) FROM head_history`); n != 1 {
-			t.Errorf("%d rows of history, want 1: the batch ended with one head", n)
+		if n := w.number(`SELECT count(*) FROM head_history`); n != 2 {
+			t.Errorf("%d rows of history, want 2: a batch ends with one head", n)
 		}
 	})
 }

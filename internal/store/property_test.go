@@ -206,6 +206,15 @@ func TestKeyedWorkFollowsItsModel(t *testing.T) {
 					}
 					record(t, c, r)
 				},
+				"five failures": func(t *rapid.T) { // or random histories hardly ever see a dead letter
+					for range pull.MaxFails - 1 {
+						w.pass(backoffMost)
+						before := len(claims)
+						if claim(t); len(claims) > before {
+							record(t, claims[len(claims)-1], pull.PassResult{Outcome: pull.PassFailed, Error: "no"})
+						}
+					}
+				},
 				"renew": func(t *rapid.T) {
 					if len(claims) == 0 {
 						t.Skip()

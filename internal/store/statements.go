@@ -90,7 +90,7 @@ UPDATE webhook_logs SET status = $2, attempts = attempts + 1, taken_at = coalesc
 	headOf        = sqlText("read an open head", `SELECT sha FROM open_heads WHERE key = $1`)
 	setHead       = sqlText("set an open head", `INSERT INTO open_heads (key, repo_id, number, sha) VALUES ($1, $2, $3, $4) ON CONFLICT (key) DO UPDATE SET sha = excluded.sha`)
 	dropHead      = sqlText("remove an open head", `DELETE FROM open_heads WHERE key = $1`)
-	addHead       = sqlText("note a head", `INSERT INTO head_history (key, seen_at, sha) VALUES ($1, $2, $3) ON CONFLICT (key, seen_at) DO NOTHING`)
+	addHead       = sqlText("note a head", `INSERT INTO head_history (key, seen_at, sha) VALUES ($1, $2, $3) ON CONFLICT (key, seen_at) DO UPDATE SET sha = excluded.sha`)
 	reportWritten = sqlText("read the report that was written", `SELECT request FROM ledger WHERE key = $1 AND kind = 'report' AND target = $2 AND status IN ('done', 'executing')`)
 	setRepository = sqlText("note a repository", `
 INSERT INTO repositories (id, owner, name, scope, default_branch, updated_at) VALUES ($1, $2, $3, $4, $5, $6)

@@ -201,9 +201,6 @@ func (t *tx) release(c pull.Claim, r pull.PassResult, h held, fails int, dead bo
 		due, notBefore = time.Time{}, time.Time{}
 		t.announce(pull.ChangePull, c.Key.String(), fmt.Sprintf("dead letter after %d failed passes: %s", fails, r.Error))
 	}
-	if !notBefore.After(t.now) {
-		notBefore = time.Time{}
-	}
 	ready := due
 	if !due.IsZero() && notBefore.After(due) {
 		ready = notBefore

@@ -337,6 +337,9 @@ func TestFailedPassesBackOffAndDie(t *testing.T) {
 		}
 
 		w.hint("new", 7)
+		if row := w.work(7); row.Dead || row.Fails != 0 {
+			t.Errorf("after a new hint work = %+v, want alive", row)
+		}
 		c := w.claim()
 		if c.Fails != 0 {
 			t.Errorf("revived, it has %d fails, want 0", c.Fails)
