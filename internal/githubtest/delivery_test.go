@@ -110,6 +110,26 @@ func TestDeliveryLogAndRedelivery(t *testing.T) {
 	}
 }
 
+func TestTheLogOfDeliveriesIsBounded(t *testing.T) {
+	w := newWorld(t)
+	pr := w.open("topic", "a", "a\n")
+	w.events()
+	first := w.hook.Deliveries()[0].ID
+	text := strings.Repeat("x", 60_000)
+	for range 1200 {
+		pr.Comment(w.bob, text)
+	}
+	w.events()
+	log := w.hook.Deliveries()
+	sum := 0
+	for _, d := range log {
+		sum += len(d.Payload)
+	}
+	if sum > 64<<20 || log[0].ID == first || len(log) < 900 {
+		t.Errorf("log = %d deliveries of %d bytes from %d on, want about 1,000 of at most 64 MiB", len(log), sum, log[0].ID)
+	}
+}
+
 func TestDeliveryKnobs(t *testing.T) {
 	run := func(d githubtest.Deliveries, pushes int) (*world, []string) {
 		w := newWorld(t)

@@ -40,6 +40,21 @@ type Hook struct {
 	org    *User
 	app    *App
 	log    []*Delivery // oldest first
+	bytes  int         // of the payloads in it
+}
+
+// logBytes bounds the payloads in a hook's log: beyond it the oldest deliveries are forgotten, as GitHub forgets them
+// after three days, so that a world can live for long.
+const logBytes = 64 << 20
+
+func (h *Hook) record(d *Delivery) {
+	h.log = append(h.log, d)
+	h.bytes += len(d.Payload)
+	for h.bytes > logBytes && len(h.log) > 1 {
+		h.bytes -= len(h.log[0].Payload)
+		h.log[0] = nil
+		h.log = h.log[1:]
+	}
 }
 
 // HookOptions are the settings of a webhook.
@@ -292,7 +307,7 @@ func (s *Server) send(h *Hook, r *Repo, in *Installation, event, action string, 
 	d.due = d.At.Add(k.Lag + s.jitter(k.Jitter))
 	if s.chance(k.Fail) {
 		d.Status = "failed to connect to host"
-		h.log = append(h.log, d)
+		h.record(d)
 		return
 	}
 	s.enqueue(d)
@@ -454,7 +469,7 @@ func (s *Server) deliver(ctx context.Context, d *Delivery) {
 	if d.Status != "OK" {
 		s.log.Warn("webhook not accepted", "delivery", d.GUID, "event", d.Event, "status", d.Status, "err", err)
 	}
-	d.hook.log = append(d.hook.log, d)
+	d.hook.record(d)
 }
 
 // direct is a client that follows no redirect, as GitHub's.
