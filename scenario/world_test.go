@@ -181,6 +181,7 @@ func (s *world) start() {
 		Log:        slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		GitHub:     &wire{s, l, s.hub.Transport()},
 		NoListener: true,
+		Poll:       30 * time.Second, // nobody else works on this database
 		StoreClock: time.Now,
 		StoreHook: func(op string, committed bool) error {
 			s.mu.Lock()

@@ -51,6 +51,8 @@ type Options struct {
 	NoListener bool
 	// Demo says on the pages that the GitHub behind them is a simulated one, and ends without a drain delay.
 	Demo bool
+	// Poll is how often to look for what other replicas or commands have left in the database; 0 is a second.
+	Poll time.Duration
 	// StoreClock and StoreHook are the store's, for tests.
 	StoreClock func() time.Time
 	StoreHook  func(op string, committed bool) error
@@ -127,14 +129,14 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 
 	a.inbox = delivery.NewInbox(a.store, a.metrics, a.log, delivery.Options{Committed: func() { a.intake.Nudge() }})
 	a.intake = delivery.NewIntake(a.store, a.metrics, a.log, delivery.IntakeOptions{
-		Busy:  a.inbox.Busy,
+		Busy: a.inbox.Busy, Poll: o.Poll,
 		Woken: func() { a.reconciler.Wake(); a.dashboard.Nudge() },
 	})
 	a.reconciler = reconcile.New(a.github, a.store, reconcile.Options{
 		Owner: owner(), Workers: cfg.Workers, Lease: cfg.Lease,
 		MayAct:      func(r pull.Repo) bool { return cfg.Repositories.Allows(r.Owner, r.Name) },
 		ObserveOnly: !cfg.AgentsEnabled,
-		Page:        a.page, Metrics: a.metrics, Log: a.log,
+		Poll:        o.Poll, Page: a.page, Metrics: a.metrics, Log: a.log,
 	})
 	a.dashboard = dashboard.New(reader{a.store}, dashboard.Options{
 		Token: cfg.Secrets.Dashboard, Origin: cfg.DashboardOrigin, PublicURL: cfg.PublicURL,

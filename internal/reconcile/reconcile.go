@@ -65,16 +65,15 @@ type Options struct {
 	MayAct func(pull.Repo) bool
 	// ObserveOnly decides and explains everywhere, and writes nothing to GitHub.
 	ObserveOnly bool
+	// Poll is how often to look for due keys that nobody told of: those of other replicas, and of commands that work on
+	// the same database. 0 is a second.
+	Poll time.Duration
 	// Page returns the address of a pull request's page, for people who follow the report.
 	Page func(r pull.Repo, number int) string
 
 	Metrics *telemetry.Metrics
 	Log     *slog.Logger
 }
-
-// poll is how often a Reconciler looks for due keys that nobody told it of: other replicas and commands that work on
-// the same database.
-const poll = time.Second
 
 // grace is how long the action in hand may take to end once the service is asked to stop.
 const grace = 10 * time.Second
@@ -95,6 +94,9 @@ func New(f Forge, s Store, o Options) *Reconciler {
 	}
 	if o.Lease <= 0 {
 		o.Lease = 30 * time.Second
+	}
+	if o.Poll <= 0 {
+		o.Poll = time.Second
 	}
 	if o.MayAct == nil {
 		o.MayAct = func(pull.Repo) bool { return true }
@@ -133,8 +135,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			return nil
 		case slots <- struct{}{}:
 		}
-		claim, ok, err := r.claim(ctx)
-		if err == nil && ok {
+		claim, ok, wait, err := r.claim(ctx)
+		if ok {
 			trouble = 0
 			passes.Go(func() {
 				defer func() { <-slots; r.Wake() }()
@@ -143,7 +145,6 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			continue
 		}
 		<-slots
-		wait := poll
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -154,9 +155,6 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			r.o.Log.Error("can't look for due work", telemetry.KeyErr, err, "again_in", wait)
 		default:
 			trouble = 0
-			if at, any, err := r.store.NextDue(ctx); err == nil && any {
-				wait = max(min(at.Sub(r.store.Now()), poll), time.Millisecond)
-			}
 		}
 		t := time.NewTimer(wait)
 		select {
@@ -168,13 +166,19 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	}
 }
 
-// claim takes the most urgent due key. It asks with a read first, so that an idle service writes nothing.
-func (r *Reconciler) claim(ctx context.Context) (pull.Claim, bool, error) {
-	at, ok, err := r.store.NextDue(ctx)
-	if err != nil || !ok || at.After(r.store.Now()) {
-		return pull.Claim{}, false, err
+// claim takes the most urgent due key, or says how long to wait before looking again. It asks with a read first, so that
+// an idle service writes nothing.
+func (r *Reconciler) claim(ctx context.Context) (c pull.Claim, ok bool, wait time.Duration, err error) {
+	at, due, err := r.store.NextDue(ctx)
+	if err != nil || !due {
+		return c, false, r.o.Poll, err
 	}
-	return r.store.Claim(ctx, r.o.Owner, r.o.Lease)
+	if wait = at.Sub(r.store.Now()); wait > 0 {
+		return c, false, min(wait, r.o.Poll), nil
+	}
+	c, ok, err = r.store.Claim(ctx, r.o.Owner, r.o.Lease)
+	// Due, and yet not to be had: another replica was faster, or its scope is parked. Either is over soon.
+	return c, ok && err == nil, min(100*time.Millisecond, r.o.Poll), err
 }
 
 // Pass makes one pass for a claim and records its end. stop closes when the service is asked to stop: the action in
