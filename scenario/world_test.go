@@ -64,6 +64,7 @@ type world struct {
 	pulls map[string]*githubtest.PR
 	runs  map[string]*githubtest.Check
 	log   *lockedBuffer
+	again map[string]int // tries of a delivery that were answered by one more; nil before the first stop
 
 	mu      sync.Mutex
 	handler http.Handler // of the running service; nil while it is stopped
@@ -277,26 +278,35 @@ func (s *world) deliver(r *http.Request) (*http.Response, error) {
 	return githubtest.InProcess(h).RoundTrip(r)
 }
 
-// revive starts the service again after a stop, and sends again what it has not acknowledged: that is what the
-// "Redeliver" button is for.
+// revive starts the service again after a stop.
 func (s *world) revive() {
 	s.mu.Lock()
 	l := s.alive
 	stopped := l != nil && l.stopped
 	s.mu.Unlock()
-	if !stopped {
-		return
+	if stopped {
+		<-l.ended
+		s.start()
+		s.again = map[string]int{}
 	}
-	<-l.ended
-	s.start()
-	ok := map[string]bool{}
+	if s.again != nil {
+		s.redeliver()
+	}
+}
+
+// redeliver sends again what the service has not acknowledged: that is what the "Redeliver" button is for.
+func (s *world) redeliver() {
+	tries, ok, last := map[string]int{}, map[string]bool{}, map[string]int64{}
 	for _, d := range s.hook.Deliveries() {
+		tries[d.GUID]++
 		ok[d.GUID] = ok[d.GUID] || d.Status == "OK"
+		last[d.GUID] = d.ID
 	}
-	for _, d := range s.hook.Deliveries() {
-		if !ok[d.GUID] {
-			ok[d.GUID] = true
-			s.hook.Redeliver(d.ID)
+	for guid, id := range last {
+		// One that is on its way is not in the log yet: each failure is answered by one more try.
+		if !ok[guid] && s.again[guid] < tries[guid] {
+			s.again[guid] = tries[guid]
+			s.hook.Redeliver(id)
 		}
 	}
 }
