@@ -146,8 +146,10 @@ func TestKeyedWorkFollowsItsModel(t *testing.T) {
 					t.Fatalf("Record = %d attempts, want %d", len(attempts), ended)
 				}
 				if k.gen > c.Gen {
-					if dead {
+					if dead { // what was heard meanwhile revives it, and is not made to wait for what failed before
 						dead, fails = false, 0
+						notBefore = now.Add(backoff(c.Key.String(), fails))
+						due = notBefore
 					}
 					more := now.Add(moreSettle)
 					if k.due.After(more) {
