@@ -13,7 +13,6 @@ const (
 labels:
   documentation: { files: ["docs/**", "**/*.md"] }
   frontend:      { files: "web/**" }
-  size/S:        { lines: ..19 }
   size/L:        { lines: 80.. }
   needs-rebase:  { if: pr.conflicting }
 merge:
@@ -69,12 +68,12 @@ func (c *Cast) anyStory() story {
 	return pick(c, smooth, smooth, smooth, red, changes, stale, drafted, held, contributed, rerun, kept, forgotten, collision)
 }
 
-// opening sets the scene: within five beats a pull request is merged, and within half a minute several are stuck, each for
+// opening sets the scene: within five beats a pull request is merged, and within a minute several are stuck, each for
 // a reason of its own. Then new ones come for as long as the play lasts.
 func (c *Cast) opening() {
 	c.begin(done)
 	for i, s := range []story{held, red, drafted, collision, smooth, forgotten, changes} {
-		c.after(4+5*float64(i), func() { c.begin(s) })
+		c.after(3+8*float64(i), func() { c.begin(s) })
 	}
 	var again func()
 	again = func() {
@@ -83,7 +82,7 @@ func (c *Cast) opening() {
 		}
 		c.after(between, again)
 	}
-	c.after(40, again)
+	c.after(60, again)
 }
 
 // The stories.

@@ -53,10 +53,10 @@ func (p *pass) act(ctx context.Context, s pull.Snapshot, a pull.Action, m pull.M
 		p.o.Metrics.Action(a.Kind, "failed")
 		end = &pull.PassResult{Outcome: pull.PassDone, Again: now.Add(time.Second)}
 	case isFault && fault.Class == pull.FaultThrottled:
-		in.Status, in.Error = pull.Superseded, "waits for GitHub's rate limit"
+		in.Status, in.Error, in.DoneAt = pull.Planned, "waits for GitHub's rate limit", time.Time{}
 		end = &pull.PassResult{Outcome: pull.PassParked, NotBefore: fault.Until, Again: fault.Until}
 	case isFault && fault.Class != pull.FaultUnclear:
-		in.Status, in.Error = pull.Superseded, fault.Message
+		in.Status, in.Error, in.DoneAt = pull.Planned, fault.Message, time.Time{}
 		end = p.failedResult(err)
 	default: // unclear, or an error that nobody has classified: it may have happened
 		in.Status, in.Error, in.DoneAt = pull.Executing, err.Error(), time.Time{}

@@ -245,7 +245,8 @@ func (s *Store) Start(ctx context.Context, c pull.Claim, a pull.Action, lease ti
 }
 
 // Finish writes the outcome of an action as in says it, and what is remembered with it. An intent that is handed in as
-// still executing is one of unknown outcome: its error is kept, and the next pass has to find out. It returns
+// still executing is one of unknown outcome: its error is kept, and the next pass has to find out. One that is handed in
+// as planned was not sent, and waits as before. It returns
 // [pull.ErrLost], and writes nothing, when somebody else has the key.
 func (s *Store) Finish(ctx context.Context, c pull.Claim, in pull.Intent, m pull.Memory) error {
 	memory, err := json.Marshal(m)
@@ -286,7 +287,8 @@ func (t *tx) endIntent(key pull.Key, in pull.Intent) error {
 		done = t.now.UnixMicro()
 	case pull.Superseded:
 		done = t.now.UnixMicro()
-	case pull.Executing:
+	case pull.Executing: // may have been sent
+	case pull.Planned: // was certainly not sent
 	default:
 		return fmt.Errorf("%s %s of %s can't end as %q", in.Action.Kind, in.Action.Target, key, in.Status)
 	}
