@@ -61,7 +61,9 @@ func PullKey(repoID int64, number int) Key {
 }
 
 // String returns the key as it is stored: "pr:1296269#7".
-func (k Key) String() string { return fmt.Sprintf("%s:%d#%d", k.Kind, k.RepoID, k.Number) }
+func (k Key) String() string {
+	return string(k.Kind) + ":" + strconv.FormatInt(k.RepoID, 10) + "#" + strconv.Itoa(k.Number)
+}
 
 // ParseKey is the inverse of Key.String.
 func ParseKey(s string) (Key, error) {
@@ -83,7 +85,7 @@ type Scope string
 const ScopeToken Scope = "token"
 
 // ScopeApp returns the scope of an App's installation.
-func ScopeApp(installation int64) Scope { return Scope(fmt.Sprintf("app:%d", installation)) }
+func ScopeApp(installation int64) Scope { return Scope("app:" + strconv.FormatInt(installation, 10)) }
 
 // Installation returns the installation id of an App scope, or 0.
 func (s Scope) Installation() int64 {

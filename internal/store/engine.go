@@ -366,6 +366,33 @@ func (t *tx) query(st *statement, args []any, each func(scanner) error) error {
 	return drain(st, rows, err, each)
 }
 
+// bulk runs a statement on any number of rows, given as one list of all their parameters. each is for statements that
+// answer.
+func (t *tx) bulk(b *bulk, shared, rows []any, each func(scanner) error) error {
+	args := make([]any, 0, b.shared+min(len(rows), bulkRows[0]*b.width))
+	for i, n := range bulkRows {
+		if t.pg == nil && i == 0 {
+			continue // a statement costs SQLite little, and many parameters a lot
+		}
+		for size := n * b.width; len(rows) >= size; rows = rows[size:] {
+			args = append(append(args[:0], shared...), rows[:size]...)
+			var err error
+			if each != nil {
+				err = t.query(b.of[i], args, each)
+			} else {
+				_, err = t.exec(b.of[i], args...)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if len(rows) == 0 {
+			break
+		}
+	}
+	return nil
+}
+
 // row reads the one row that a statement answers with, if there is one.
 func (t *tx) row(st *statement, args []any, dest ...any) (found bool, err error) {
 	err = t.query(st, args, func(scan scanner) error { found = true; return scan(dest...) })

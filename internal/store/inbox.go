@@ -209,7 +209,7 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 		if err != nil {
 			return err
 		}
-		if _, err := t.markAgain(key, t.now.Add(redeliverySettle), pull.Ordinary); err != nil {
+		if err := t.markAgain(key, t.now.Add(redeliverySettle), pull.Ordinary); err != nil {
 			return err
 		}
 	}

@@ -114,8 +114,8 @@ func (t *tx) take(limit int) ([]taken, error) {
 		var d taken
 		var received, seen int64
 		var first sql.NullInt64
-		var hint, headers string
-		if err := scan(&d.Seq, &d.ID, &d.SecretSlot, &d.Attempts, &d.SeenCount, &received, &seen, &first, &hint, &headers); err != nil {
+		var hint sql.RawBytes
+		if err := scan(&d.Seq, &d.ID, &d.SecretSlot, &d.Attempts, &d.SeenCount, &received, &seen, &first, &hint); err != nil {
 			return err
 		}
 		d.Status = pull.Received
@@ -123,7 +123,7 @@ func (t *tx) take(limit int) ([]taken, error) {
 		if d.TakenAt.IsZero() {
 			d.TakenAt = t.now
 		}
-		if json.Unmarshal([]byte(hint), &d.Hint) != nil || json.Unmarshal([]byte(headers), &d.Headers) != nil {
+		if json.Unmarshal(hint, &d.Hint) != nil {
 			d.err = errUndecodable
 		}
 		batch = append(batch, d)
@@ -135,6 +135,8 @@ func (t *tx) take(limit int) ([]taken, error) {
 
 // A marking is what a batch has to say about one key.
 type marking struct {
+	key   pull.Key
+	name  string // of the key, as stored
 	due   time.Time
 	prio  pull.Priority
 	since time.Time
@@ -189,35 +191,39 @@ func (w *intakeWork) run(batch []taken) ([]pull.Attempt, error) {
 			keys[i] = append(keys[i], key)
 		}
 	}
-	for _, key := range sortedKeys(w.marks) {
-		m := w.marks[key]
-		if _, err := w.row(markHinted, []any{
-			key.String(), key.RepoID, int64(key.Number), string(m.scope), m.due.UnixMicro(), int64(m.prio), m.since.UnixMicro(),
-		}, &m.gen); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.writeHeads(); err != nil {
+	if err := w.writeMarks(); err != nil {
 		return nil, err
 	}
-	var attempts []pull.Attempt
-	done := 0
-	for i := range batch {
-		a, finished, err := w.conclude(&batch[i], keys[i])
-		if err != nil {
-			return nil, err
-		}
-		if finished {
-			attempts = append(attempts, a)
-		}
-		if finished && !a.Failed {
-			done++
-		}
+	if err := w.setHeads(w.heads); err != nil {
+		return nil, err
 	}
-	if done > 0 {
-		w.announce(pull.ChangeDelivery, "", plural(done, "delivery needed no look", "deliveries needed no look"))
+	return w.conclude(batch, keys)
+}
+
+// writeMarks makes the keys due, and learns their generations.
+func (w *intakeWork) writeMarks() error {
+	byName := make(map[string]*marking, len(w.marks))
+	for _, m := range w.marks {
+		byName[m.name] = m
 	}
-	return attempts, nil
+	rows := make([]any, 0, len(byName)*markHinted.width)
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		m := byName[name]
+		rows = append(rows, name, m.key.RepoID, int64(m.key.Number), string(m.scope), m.due.UnixMicro(), int64(m.prio), m.since.UnixMicro())
+	}
+	return w.bulk(markHinted, nil, rows, func(scan scanner) error {
+		var name string
+		var gen int64
+		if err := scan(&name, &gen); err != nil {
+			return err
+		}
+		m, ok := byName[name]
+		if !ok {
+			return fmt.Errorf("the database answered about key %q, which it was not given", name)
+		}
+		m.gen = gen
+		return nil
+	})
 }
 
 // resolve names the keys that a delivery is about: by number, else by head, else by base.
@@ -267,31 +273,46 @@ func (w *intakeWork) head(d *taken) {
 	w.heads[pull.PullKey(d.Hint.Repo.ID, d.route.Numbers[0])] = heading{d.route.Head, d.route.Gone}
 }
 
-func (w *intakeWork) writeHeads() error {
-	for _, key := range sortedKeys(w.heads) {
-		h := w.heads[key]
-		if err := w.setHead(key, h.sha, !h.gone); err != nil {
-			return err
+// setHeads writes the heads of open pull requests, and which are not open, into the index and the history.
+func (t *tx) setHeads(heads map[pull.Key]heading) error {
+	open := make(map[string]pull.Key, len(heads))
+	var gone []string
+	for key, h := range heads {
+		if h.gone || h.sha == "" {
+			gone = append(gone, key.String())
+		} else {
+			open[key.String()] = key
 		}
 	}
-	return nil
-}
-
-// setHead writes the head of an open pull request, or that it is not open, into the index and the history.
-func (t *tx) setHead(key pull.Key, sha pull.SHA, open bool) error {
-	if !open || sha == "" {
-		_, err := t.exec(dropHead, key.String())
+	slices.Sort(gone)
+	rows := make([]any, 0, max(len(gone), len(open)*setHeads.width))
+	for _, name := range gone {
+		rows = append(rows, name)
+	}
+	if err := t.bulk(dropOpen, nil, rows, nil); err != nil {
 		return err
 	}
-	var was string
-	if _, err := t.row(headOf, []any{key.String()}, &was); err != nil || was == string(sha) {
+	rows = rows[:0]
+	for _, name := range slices.Sorted(maps.Keys(open)) {
+		key := open[name]
+		rows = append(rows, name, key.RepoID, int64(key.Number), string(heads[key].sha))
+	}
+	var moved []string
+	err := t.bulk(setHeads, nil, rows, func(scan scanner) error {
+		var name string
+		err := scan(&name)
+		moved = append(moved, name)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	if _, err := t.exec(setHead, key.String(), key.RepoID, int64(key.Number), string(sha)); err != nil {
-		return err
+	slices.Sort(moved)
+	rows = rows[:0]
+	for _, name := range moved {
+		rows = append(rows, name, t.now.UnixMicro(), string(heads[open[name]].sha))
 	}
-	_, err := t.exec(addHead, key.String(), t.now.UnixMicro(), string(sha))
-	return err
+	return t.bulk(addHeads, nil, rows, nil)
 }
 
 // echoed reports whether an event says of a report only what the ledger says we wrote.
@@ -326,7 +347,7 @@ func (w *intakeWork) echoed(key pull.Key, said *pull.Report) (bool, error) {
 func (w *intakeWork) mark(key pull.Key, due time.Time, d *taken) {
 	m, ok := w.marks[key]
 	if !ok {
-		m = &marking{due: due, prio: d.route.Priority, since: d.ReceivedAt}
+		m = &marking{key: key, name: key.String(), due: due, prio: d.route.Priority, since: d.ReceivedAt}
 		w.marks[key] = m
 	}
 	if due.Before(m.due) {
@@ -339,35 +360,63 @@ func (w *intakeWork) mark(key pull.Key, due time.Time, d *taken) {
 	m.scope = w.s.o.Scope(d.Hint)
 }
 
-// conclude writes what became of a delivery, and returns its attempt if that is finished.
-func (w *intakeWork) conclude(d *taken, keys []pull.Key) (a pull.Attempt, finished bool, err error) {
-	a = pull.Attempt{Event: d.Hint.Event, Took: w.now.Sub(d.TakenAt), Status: pull.Processed}
-	switch {
-	case d.err != nil:
-		a.Failed, a.Status = true, pull.Received
-		if d.Attempts+1 >= pull.MaxFails || errors.Is(d.err, errUndecodable) {
-			a.Status = pull.Dead
-			w.announce(pull.ChangeDelivery, "", "delivery "+d.ID+" failed for good: "+d.err.Error())
+// conclude writes what became of the deliveries, and returns the attempts that are finished.
+func (w *intakeWork) conclude(batch []taken, keys [][]pull.Key) ([]pull.Attempt, error) {
+	var attempts []pull.Attempt
+	queued := make([]any, 0, len(batch)*deliveriesQueued.width)
+	var idle []any
+	for i := range batch {
+		d := &batch[i]
+		switch {
+		case d.err != nil:
+			a, err := w.failed(d)
+			if err != nil {
+				return nil, err
+			}
+			attempts = append(attempts, a)
+		case len(keys[i]) == 1:
+			m := w.marks[keys[i][0]]
+			queued = append(queued, d.Seq, m.name, m.gen)
+		default:
+			idle = append(idle, d.Seq)
+			attempts = append(attempts, w.attempt(d, pull.Processed))
+			c := w.count(d.Hint.Event)
+			c.processed++
+			c.last = w.now.UnixMicro()
 		}
-		w.s.log.Error("a delivery could not be taken in", telemetry.KeyDelivery, d.ID, telemetry.KeyEvent, d.Hint.Event, telemetry.KeyErr, d.err)
-		_, err = w.exec(deliveryFailed, d.Seq, string(a.Status), w.now.UnixMicro(), w.now.Add(backoff(d.ID, d.Attempts+1)).UnixMicro(), clean(d.err.Error()))
-		w.count(a.Event).processed++
-		w.count(a.Event).errors++
-		return a, true, err
-	case len(keys) == 1:
-		_, err = w.exec(deliveryTaken, d.Seq, string(pull.Queued), keys[0].String(), w.marks[keys[0]].gen, w.now.UnixMicro(), nil, int64(0))
-		return a, false, err
-	default:
-		_, err = w.exec(deliveryTaken, d.Seq, string(pull.Processed), nil, int64(0), w.now.UnixMicro(), w.now.UnixMicro(), int64(1))
-		c := w.count(a.Event)
-		c.processed++
-		c.last = w.now.UnixMicro()
-		return a, true, err
 	}
+	now := []any{w.now.UnixMicro()}
+	if err := w.bulk(deliveriesQueued, now, queued, nil); err != nil {
+		return nil, err
+	}
+	if err := w.bulk(deliveriesIdle, now, idle, nil); err != nil {
+		return nil, err
+	}
+	if n := len(idle); n > 0 {
+		w.announce(pull.ChangeDelivery, "", plural(n, "delivery needed no look", "deliveries needed no look"))
+	}
+	return attempts, nil
 }
 
-func sortedKeys[V any](m map[pull.Key]V) []pull.Key {
-	return slices.SortedFunc(maps.Keys(m), func(a, b pull.Key) int { return cmp.Compare(a.String(), b.String()) })
+// attempt is the attempt at a delivery that intake itself has ended.
+func (w *intakeWork) attempt(d *taken, s pull.DeliveryStatus) pull.Attempt {
+	return pull.Attempt{Event: d.Hint.Event, Took: w.now.Sub(d.TakenAt), Status: s}
+}
+
+// failed writes that a delivery could not be taken in.
+func (w *intakeWork) failed(d *taken) (pull.Attempt, error) {
+	a := w.attempt(d, pull.Received)
+	a.Failed = true
+	if d.Attempts+1 >= pull.MaxFails || errors.Is(d.err, errUndecodable) {
+		a.Status = pull.Dead
+		w.announce(pull.ChangeDelivery, "", "delivery "+d.ID+" failed for good: "+d.err.Error())
+	}
+	w.s.log.Error("a delivery could not be taken in", telemetry.KeyDelivery, d.ID, telemetry.KeyEvent, d.Hint.Event, telemetry.KeyErr, d.err)
+	_, err := w.exec(deliveryFailed, d.Seq, string(a.Status), w.now.UnixMicro(), w.now.Add(backoff(d.ID, d.Attempts+1)).UnixMicro(), clean(d.err.Error()))
+	c := w.count(a.Event)
+	c.processed++
+	c.errors++
+	return a, err
 }
 
 // A repository is what is known of one by id.

@@ -43,6 +43,10 @@ func (s *Store) history(ctx context.Context, key pull.Key) (h pull.History, err 
 		h.LastValid.OID = pull.SHA(oid)
 		return err
 	})
+	if err != nil {
+		return h, err
+	}
+	h.DefaultsSeen, err = s.defaultsSeen(ctx, key.RepoID)
 	return h, err
 }
 
@@ -117,7 +121,7 @@ func (s *Store) Plan(ctx context.Context, c pull.Claim, p pull.Plan) error {
 		if err != nil {
 			return err
 		}
-		if err := t.setHead(c.Key, p.Pull.Head, p.Pull.State == pull.Open); err != nil {
+		if err := t.setHeads(map[pull.Key]heading{c.Key: {p.Pull.Head, p.Pull.State != pull.Open}}); err != nil {
 			return err
 		}
 		if r := p.Pull.Repo; r.Owner != "" && r.Name != "" {
@@ -127,6 +131,11 @@ func (s *Store) Plan(ctx context.Context, c pull.Claim, p pull.Plan) error {
 		}
 		if err := t.setPolicy(c.Key, p.Policy, p.Problem); err != nil {
 			return err
+		}
+		if p.DefaultsSeen {
+			if err := t.seeDefaults(p.Pull.Repo.Owner); err != nil {
+				return err
+			}
 		}
 		if differs || len(p.Actions) > 0 {
 			t.announce(pull.ChangePull, c.Key.String(), p.Verdict.Sentence)

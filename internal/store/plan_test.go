@@ -20,7 +20,7 @@ func TestThePlanIsWhatPagesShow(t *testing.T) {
 		plan := pull.Plan{
 			Pull:    row,
 			Verdict: pull.Verdict{State: "waiting", Sentence: "Waits for a review.", Tree: []byte(`{"all":[]}`), Digest: "d1", Took: time.Second},
-			Memory:  pull.Memory{Looks: 2, Labels: map[string]pull.LabelMemory{"docs": {Ours: true, Released: w.now()}}, DefaultsSeen: true},
+			Memory:  pull.Memory{Looks: 2, Labels: map[string]pull.LabelMemory{"docs": {Ours: true, Released: w.now()}}},
 			Policy:  &pull.Document{Found: true, Path: "octo/app/.github/pr-manager.yml@main", OID: "p1", Text: "version: 1"},
 		}
 		if err := w.Plan(w.ctx, c, plan); err != nil {

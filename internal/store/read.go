@@ -144,6 +144,8 @@ type PullDetail struct {
 	Work       *WorkRow        // nil when it was never due
 	LastValid  pull.Document   // the repository's last valid policy
 	Problem    string          // why its policy file is not valid
+
+	DefaultsSeen bool // the owner's defaults were there once
 }
 
 // A Decision is a verdict in a line.
@@ -193,7 +195,7 @@ func (s *Store) pullDetail(ctx context.Context, owner, name string, number int) 
 	if err != nil {
 		return d, err
 	}
-	d.Memory, d.LastValid, d.Problem = h.Memory, h.LastValid, h.Problem
+	d.Memory, d.LastValid, d.Problem, d.DefaultsSeen = h.Memory, h.LastValid, h.Problem, h.DefaultsSeen
 	d.Intents = h.Memory.Intents[:min(len(h.Memory.Intents), detailIntents)]
 	err = errors.Join(
 		s.query(ctx, listVerdicts, []any{key.String(), int64(detailVerdicts)}, func(scan scanner) error {

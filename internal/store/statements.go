@@ -1,6 +1,7 @@
 package store
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -19,6 +20,49 @@ func sqlText(name, text string) *statement {
 	st := &statement{name: name, sqlite: text, postgres: strings.ReplaceAll(text, skipLocked, "FOR UPDATE SKIP LOCKED")}
 	statements = append(statements, st)
 	return st
+}
+
+// A bulk is one statement for several numbers of rows: enough of them that many rows need few round trips, and so few
+// that all stay prepared.
+type bulk struct {
+	width  int // parameters of a row
+	shared int // parameters before the first row
+	of     [len(bulkRows)]*statement
+}
+
+var bulkRows = [...]int{64, 8, 1}
+
+var parameter = regexp.MustCompile(`\$\d+`)
+
+// bulkText registers a text in which {rows} stands for as many copies of row as there are rows. The parameters of a row
+// are numbered from $1, as those of the text around it are, which come first.
+func bulkText(name, text, row string) *bulk {
+	b := &bulk{width: highest(row), shared: highest(text)}
+	for i, n := range bulkRows {
+		var all strings.Builder
+		for r := range n {
+			if r > 0 {
+				all.WriteString(", ")
+			}
+			all.WriteString(parameter.ReplaceAllStringFunc(row, func(p string) string {
+				return "$" + strconv.Itoa(b.shared+r*b.width+number(p))
+			}))
+		}
+		b.of[i] = sqlText(name+", rows: "+strconv.Itoa(n), strings.Replace(text, "{rows}", all.String(), 1))
+	}
+	return b
+}
+
+func number(parameter string) int {
+	n, _ := strconv.Atoi(parameter[1:]) // the pattern has found digits
+	return n
+}
+
+func highest(text string) (n int) {
+	for _, p := range parameter.FindAllString(text, -1) {
+		n = max(n, number(p))
+	}
+	return n
 }
 
 // What only one engine has a word for.
@@ -75,22 +119,32 @@ var (
 UPDATE webhook_logs SET status = 'received', attempts = 0, next_at = 0 WHERE delivery_id = $1 AND status = 'dead' AND work_key IS NULL`)
 
 	takeReceived = sqlText("take received deliveries", `
-SELECT seq, delivery_id, secret_slot, attempts, seen_count, received_at, last_seen_at, taken_at, hint, headers FROM webhook_logs
+SELECT seq, delivery_id, secret_slot, attempts, seen_count, received_at, last_seen_at, taken_at, hint FROM webhook_logs
 WHERE status = 'received' AND next_at <= $1 ORDER BY seq LIMIT $2 `+skipLocked)
 
-	deliveryTaken = sqlText("note what intake made of a delivery", `
-UPDATE webhook_logs SET status = $2, work_key = $3, work_gen = $4, taken_at = coalesce(taken_at, $5), processed_at = $6, attempts = attempts + $7, error = '' WHERE seq = $1`)
+	deliveriesQueued = bulkText("queue deliveries", `
+WITH made (seq, key, gen) AS (VALUES {rows})
+UPDATE webhook_logs SET status = 'queued', work_key = made.key, work_gen = made.gen, taken_at = coalesce(taken_at, $1), processed_at = NULL, error = ''
+FROM made WHERE webhook_logs.seq = made.seq`, `(CAST($1 AS bigint), CAST($2 AS text), CAST($3 AS bigint))`)
+
+	deliveriesIdle = bulkText("end deliveries that need no look", `
+UPDATE webhook_logs SET status = 'processed', work_key = NULL, work_gen = 0, taken_at = coalesce(taken_at, $1), processed_at = $1, attempts = attempts + 1, error = ''
+WHERE seq IN ({rows})`, `$1`)
 
 	deliveryFailed = sqlText("note that intake of a delivery failed", `
 UPDATE webhook_logs SET status = $2, attempts = attempts + 1, taken_at = coalesce(taken_at, $3), next_at = $4, error = $5 WHERE seq = $1 AND status = 'received'`)
 
-	openWithHead  = sqlText("find open pull requests by head", `SELECT number FROM open_heads WHERE repo_id = $1 AND sha = $2 ORDER BY number`)
-	openIntoBase  = sqlText("find open pull requests by base", `SELECT number FROM pulls WHERE repo_id = $1 AND state = 'open' AND base = $2 ORDER BY number`)
-	openInRepo    = sqlText("find open pull requests of a repository", `SELECT number FROM pulls WHERE repo_id = $1 AND state = 'open' ORDER BY number`)
-	headOf        = sqlText("read an open head", `SELECT sha FROM open_heads WHERE key = $1`)
-	setHead       = sqlText("set an open head", `INSERT INTO open_heads (key, repo_id, number, sha) VALUES ($1, $2, $3, $4) ON CONFLICT (key) DO UPDATE SET sha = excluded.sha`)
-	dropHead      = sqlText("remove an open head", `DELETE FROM open_heads WHERE key = $1`)
-	addHead       = sqlText("note a head", `INSERT INTO head_history (key, seen_at, sha) VALUES ($1, $2, $3) ON CONFLICT (key, seen_at) DO UPDATE SET sha = excluded.sha`)
+	openWithHead = sqlText("find open pull requests by head", `SELECT number FROM open_heads WHERE repo_id = $1 AND sha = $2 ORDER BY number`)
+	openIntoBase = sqlText("find open pull requests by base", `SELECT number FROM pulls WHERE repo_id = $1 AND state = 'open' AND base = $2 ORDER BY number`)
+	openInRepo   = sqlText("find open pull requests of a repository", `SELECT number FROM pulls WHERE repo_id = $1 AND state = 'open' ORDER BY number`)
+	dropOpen     = bulkText("remove open heads", `DELETE FROM open_heads WHERE key IN ({rows})`, `$1`)
+	addHeads     = bulkText("note heads", `INSERT INTO head_history (key, seen_at, sha) VALUES {rows} ON CONFLICT (key, seen_at) DO UPDATE SET sha = excluded.sha`, `($1, $2, $3)`)
+
+	// setHeads answers with the keys whose head is another one now.
+	setHeads = bulkText("set open heads", `
+INSERT INTO open_heads (key, repo_id, number, sha) VALUES {rows}
+ON CONFLICT (key) DO UPDATE SET sha = excluded.sha WHERE open_heads.sha <> excluded.sha RETURNING key`, `($1, $2, $3, $4)`)
+
 	reportWritten = sqlText("read the report that was written", `SELECT request FROM ledger WHERE key = $1 AND kind = 'report' AND target = $2 AND status IN ('done', 'executing')`)
 	setRepository = sqlText("note a repository", `
 INSERT INTO repositories (id, owner, name, scope, default_branch, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
@@ -105,10 +159,10 @@ ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, name = excluded.name, sco
 
 const newDue = `CASE WHEN work.due_at IS NULL OR work.due_at > excluded.due_at THEN excluded.due_at ELSE work.due_at END`
 
-// mark is the upsert that makes a key due; scope is where a known key's scope comes from.
+// mark is the upsert that makes keys due; scope is where a known key's scope comes from.
 func mark(scope string) string {
 	return `
-INSERT INTO work (key, repo_id, number, scope, due_at, ready_at, prio, gen, first_due_at) VALUES ($1, $2, $3, $4, $5, $5, $6, 1, $7)
+INSERT INTO work (key, repo_id, number, scope, due_at, ready_at, prio, gen, first_due_at) VALUES {rows}
 ON CONFLICT (key) DO UPDATE SET
   gen = work.gen + 1,
   scope = ` + scope + `,
@@ -121,14 +175,16 @@ ON CONFLICT (key) DO UPDATE SET
   first_due_at = coalesce(work.first_due_at, excluded.first_due_at),
   fails = CASE WHEN work.dead = 1 THEN 0 ELSE work.fails END,
   dead = 0
-RETURNING gen`
+RETURNING key, gen`
 }
+
+const markRow = `($1, $2, $3, $4, $5, $5, $6, 1, $7)`
 
 const parkedScopes = `scope NOT IN (SELECT scope FROM scopes WHERE paused_until > $2)`
 
 var (
-	markHinted = sqlText("mark a key due", mark("excluded.scope"))
-	markAgain  = sqlText("mark a key due again", mark("work.scope"))
+	markHinted = bulkText("mark keys due", mark("excluded.scope"), markRow)
+	markAgain  = sqlText("mark a key due again", strings.Replace(mark("work.scope"), "{rows}", markRow, 1))
 
 	claimKey = sqlText("claim a key", `
 UPDATE work SET fence = fence + 1, lease_owner = $3, lease_until = $4, ready_at = $4, due_at = NULL,

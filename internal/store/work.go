@@ -218,7 +218,7 @@ func (t *tx) release(c pull.Claim, r pull.PassResult, h held, fails int, dead bo
 
 // gone notes that GitHub doesn't know a pull request, or not any more.
 func (t *tx) gone(key pull.Key) error {
-	if _, err := t.exec(dropHead, key.String()); err != nil {
+	if err := t.bulk(dropOpen, nil, []any{key.String()}, nil); err != nil {
 		return err
 	}
 	n, err := t.exec(closePull, key.String())
@@ -281,19 +281,18 @@ func (s *Store) MarkDue(ctx context.Context, key pull.Key, p pull.Priority) erro
 		return errors.New("mark due: the key is empty")
 	}
 	return s.write(ctx, "mark due", func(t *tx) error {
-		_, err := t.markAgain(key, t.now, p)
-		return err
+		return t.markAgain(key, t.now, p)
 	})
 }
 
 // markAgain makes a key due without a new hint: its scope stays as it is, or is the repository's.
-func (t *tx) markAgain(key pull.Key, due time.Time, p pull.Priority) (gen int64, err error) {
+func (t *tx) markAgain(key pull.Key, due time.Time, p pull.Priority) error {
 	scope := string(pull.ScopeToken)
 	if _, err := t.row(repositoryScope, []any{key.RepoID}, &scope); err != nil {
-		return 0, err
+		return err
 	}
-	_, err = t.row(markAgain, []any{key.String(), key.RepoID, int64(key.Number), scope, due.UnixMicro(), int64(p), t.now.UnixMicro()}, &gen)
-	return gen, err
+	_, err := t.exec(markAgain, key.String(), key.RepoID, int64(key.Number), scope, due.UnixMicro(), int64(p), t.now.UnixMicro())
+	return err
 }
 
 // ParkScope keeps the keys of a scope from being claimed until a moment, for every replica. An earlier moment than one
