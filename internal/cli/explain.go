@@ -124,7 +124,9 @@ func (w *world) explanation(ctx context.Context, cfg app.Config, owner, name str
 	if known.Row.Repo.ID != 0 {
 		repo = known.Row.Repo
 	}
-	return w.look(ctx, cfg, repo, number, pull.History{Memory: known.Memory, LastValid: known.LastValid, Problem: known.Problem})
+	return w.look(ctx, cfg, repo, number, pull.History{
+		Memory: known.Memory, LastValid: known.LastValid, Problem: known.Problem, DefaultsSeen: known.DefaultsSeen,
+	})
 }
 
 // known is what the database has about a pull request: nothing, where it has never heard of it or is not there itself.

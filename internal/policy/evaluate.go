@@ -30,7 +30,6 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 	d.next = m
 	d.next.Intents = nil
 	d.next.Looks = 0
-	d.next.DefaultsSeen = m.DefaultsSeen || e.DefaultsSeen
 	d.next.Labels = map[string]pull.LabelMemory{}
 	maps.Copy(d.next.Labels, m.Labels)
 	d.v = Verdict{Policy: e.Source, Head: s.Head.SHA}
@@ -52,6 +51,9 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 		if s.State == pull.Open {
 			d.v.State = DryRun
 		}
+	} else if e.hold != nil && (e.Policy == nil || e.Policy.mode == "") {
+		// The defaults that can't be read may have said dry-run.
+		d.v.Would, d.actions = d.actions, nil
 	}
 	d.v.Actions = d.actions
 	return Decision{Verdict: d.v, Actions: d.actions, Memory: d.next, Again: d.again}

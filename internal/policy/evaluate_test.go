@@ -453,12 +453,19 @@ func TestNothingInForce(t *testing.T) {
 	}
 }
 
-// TestDefaultsGone: with the owner's defaults gone, labels are still kept in step, and nothing is merged.
+// TestDefaultsGone: with the owner's defaults gone, nothing is merged; and since they may have said dry-run, labels are
+// kept in step only where the repository's own file says that it is active.
 func TestDefaultsGone(t *testing.T) {
-	e := Resolve(doc(mergeWhenGreen+"labels: { x: { lines: 1.. } }\n"), pull.Document{}, pull.Document{}, true)
-	d := e.Evaluate(world(), pull.Memory{}, noon)
-	if d.Verdict.State != Blocked || codes(d.Verdict.Reasons) != "defaults_gone" || acted(d.Actions) != "label.add x" {
-		t.Errorf("Evaluate = %s %s %q, want blocked by defaults_gone, adding x", d.Verdict.State, codes(d.Verdict.Reasons), acted(d.Actions))
+	for _, tt := range []struct{ mode, acted, would string }{
+		{"", "", "label.add x"},
+		{"mode: active\n", "label.add x", ""},
+	} {
+		e := Resolve(doc(tt.mode+mergeWhenGreen+"labels: { x: { lines: 1.. } }\n"), pull.Document{}, pull.Document{}, true)
+		d := e.Evaluate(world(), pull.Memory{}, noon)
+		if d.Verdict.State != Blocked || codes(d.Verdict.Reasons) != "defaults_gone" || acted(d.Actions) != tt.acted || acted(d.Verdict.Would) != tt.would {
+			t.Errorf("%q: Evaluate = %s %s, does %q, would do %q; want blocked by defaults_gone, %q and %q",
+				tt.mode, d.Verdict.State, codes(d.Verdict.Reasons), acted(d.Actions), acted(d.Verdict.Would), tt.acted, tt.would)
+		}
 	}
 }
 

@@ -222,7 +222,7 @@ func TestResolve(t *testing.T) {
 		{name: "broken, broken before", repo: broken, old: doc("version: 3"), found: true, problem: "lables"},
 		{name: "broken, defaults do not step in", repo: broken, def: defaults, found: true, problem: "lables"},
 		{name: "broken over defaults, one before", repo: broken, def: defaults, old: own, labels: "mine", found: true, merges: true, last: true, mode: DryOnly, problem: "lables"},
-		{name: "unreadable", repo: pull.Document{Found: true, Unreadable: "binary"}, old: own, labels: "mine", found: true, last: true, mode: Active, problem: "The file can't be read: it is binary."},
+		{name: "unreadable", repo: pull.Document{Found: true, Unreadable: "it is a binary file"}, old: own, labels: "mine", found: true, last: true, mode: Active, problem: "The file can't be read: it is a binary file."},
 		{name: "defaults gone", repo: own, seen: true, labels: "mine", found: true, hold: true, newly: true, mode: Active},
 		{name: "defaults gone, nothing else", seen: true, found: true, hold: true},
 		{name: "defaults broken", repo: own, def: broken, labels: "mine", found: true, hold: true, newly: true, mode: Active, problem: "octo/.github/.github/pr-manager.yml@main:2:1: "},

@@ -99,7 +99,7 @@ type Effective struct {
 	// NewlyValid is the repository's own file, when it is valid as it is now and not the last valid one that is known: it
 	// is the one to fall back on from here on.
 	NewlyValid *pull.Document
-	// DefaultsSeen is to be remembered (pull.Memory.DefaultsSeen): the owner's defaults were there once.
+	// DefaultsSeen is to be remembered of the owner (pull.History.DefaultsSeen): the defaults were there once.
 	DefaultsSeen bool
 
 	hold *Reason // nothing is merged while this is set
@@ -181,7 +181,7 @@ func read(path string, d pull.Document) (*Policy, Problems) {
 	if d.Unreadable != "" {
 		return nil, Problems{{
 			Pos:     Pos{Path: path},
-			Message: fmt.Sprintf("The file can't be read: it is %s.", d.Unreadable),
+			Message: fmt.Sprintf("The file can't be read: %s.", d.Unreadable),
 			Hint:    fmt.Sprintf("A policy is UTF-8 text of at most %d KiB.", MaxSize>>10),
 		}}
 	}

@@ -33,7 +33,7 @@ type Verdict struct {
 	// Holds: there is a merge rule, and all that it asks for and all that merging needs is there. What may still be
 	// missing then is GitHub's doing (its own rules, a refusal that it gave lately).
 	Holds bool `json:"holds,omitempty"`
-	// Would lists what would be done if the policy were not in dry-run mode.
+	// Would lists what would be done if the policy were not in dry-run mode, or not held back for want of its defaults.
 	Would []pull.Action `json:"would,omitempty"`
 	// Actions lists what is being done.
 	Actions []pull.Action `json:"actions,omitempty"`
@@ -148,7 +148,7 @@ type Code string
 // Every code.
 const (
 	NoPolicy        Code = "no_policy"
-	PolicyBroken    Code = "policy_broken"     // Text: the first problem; Names: [count]
+	PolicyBroken    Code = "policy_broken"     // Text: the first problem
 	PolicyUsingLast Code = "policy_using_last" // Text: the first problem
 	DefaultsGone    Code = "defaults_gone"
 	DefaultsBroken  Code = "defaults_broken" // Text: the first problem

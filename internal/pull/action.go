@@ -100,8 +100,6 @@ type Memory struct {
 	Labels map[string]LabelMemory `json:"labels,omitempty"`
 	// Looks counts the passes in a row that found mergeability unknown where it mattered.
 	Looks int `json:"looks,omitempty"`
-	// ChecksSeen is the head sha on which some check has reported.
-	DefaultsSeen bool `json:"defaults_seen,omitempty"` // the owner's defaults were readable once
 	// Intents is the ledger's newest row of each kind and target. It is filled from the ledger, not kept here.
 	Intents []Intent `json:"-"`
 }

@@ -64,7 +64,7 @@ type Document struct {
 	Path  string `json:"path"`           // "octo/app/.github/pr-manager.yml@main", for people
 	OID   SHA    `json:"oid"`            // the blob
 	Text  string `json:"text,omitempty"` // "" when Unreadable
-	// Unreadable says why the file is there and yet has no text: too large, binary, not UTF-8.
+	// Unreadable says why the file is there and yet has no text: "it is a binary file".
 	Unreadable string `json:"unreadable,omitempty"`
 }
 

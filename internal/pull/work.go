@@ -31,6 +31,8 @@ type Plan struct {
 	Settled []Intent  // open rows whose outcome the snapshot told: done, failed or superseded
 	Policy  *Document // set when this is a valid policy that the store does not know as the last valid one
 	Problem string    // why the current policy file is not valid; "" when it is
+	// DefaultsSeen: the owner has defaults. It is remembered for every repository of the owner, for good.
+	DefaultsSeen bool
 }
 
 // A Verdict is a decision as it is stored: the tree as JSON, and what lists show of it.
@@ -68,6 +70,8 @@ type History struct {
 	Memory    Memory   // with Intents
 	LastValid Document // the repository's last valid policy
 	Problem   string   // the last recorded problem of the policy
+	// DefaultsSeen: the owner's defaults were there once, for whichever of the owner's repositories.
+	DefaultsSeen bool
 }
 
 // A PassResult ends a pass.

@@ -21,6 +21,11 @@ import (
 // event comes first.
 const afterMerge = 2 * time.Second
 
+// mergeWithin is how old a look may be when a merge follows from it. A merge is pinned to the head commit, but not to
+// the base, the labels and the reviews that it was decided on: other writes, a second apart each, must not give anybody
+// the time to change those.
+const mergeWithin = 3 * time.Second
+
 // A pass is one observe–decide–act round for one claim.
 type pass struct {
 	*Reconciler
@@ -53,7 +58,7 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 	}
 	now := p.store.Now()
 	settled, memory := settle(hist.Memory, snap, now)
-	look := p.Reconciler.decide(snap, pull.History{Memory: memory, LastValid: hist.LastValid, Problem: hist.Problem}, now)
+	look := p.Reconciler.decide(snap, pull.History{Memory: memory, LastValid: hist.LastValid, Problem: hist.Problem, DefaultsSeen: hist.DefaultsSeen}, now)
 	took := time.Since(began)
 	p.o.Metrics.Decided(took)
 
@@ -64,7 +69,7 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 	if err := p.store.Plan(ctx, p.claim, plan); err != nil {
 		return pull.PassResult{}, fmt.Errorf("write the plan of %s: %w", p.claim.Key, err)
 	}
-	return p.carryOut(ctx, snap, look.Decision, plan.Actions, memory)
+	return p.carryOut(ctx, snap, look.Decision, plan.Actions, memory, began)
 }
 
 // unseen ends a pass whose snapshot could not be had.
@@ -125,6 +130,8 @@ func (p *pass) plan(s pull.Snapshot, look Look, settled []pull.Intent, hist pull
 		Settled: settled,
 		Policy:  look.Policy.NewlyValid,
 		Problem: look.Policy.Problem(),
+
+		DefaultsSeen: look.Policy.DefaultsSeen && !hist.DefaultsSeen,
 	}
 	plan.Pull.Verdict, plan.Pull.Sentence = plan.Verdict.State, plan.Verdict.Sentence
 	if plan.Problem != "" && plan.Problem != hist.Problem {
@@ -163,15 +170,19 @@ func (p *pass) report(s pull.Snapshot, d policy.Decision) (pull.Action, bool) {
 	return pull.Action{Kind: pull.SetReport, Target: string(s.Head.SHA), SHA: s.Head.SHA, Report: &want, Why: want.Title}, true
 }
 
-// carryOut does what the plan says, action by action.
-func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision, actions []pull.Action, m pull.Memory) (pull.PassResult, error) {
-	m.Labels, m.Looks, m.DefaultsSeen = d.Memory.Labels, d.Memory.Looks, d.Memory.DefaultsSeen
+// carryOut does what the plan says, action by action. seen is when the snapshot began to be read.
+func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision, actions []pull.Action, m pull.Memory, seen time.Time) (pull.PassResult, error) {
+	m.Labels, m.Looks = d.Memory.Labels, d.Memory.Looks
 	res := pull.PassResult{Outcome: pull.PassDone, Again: d.Again}
-	for _, a := range actions {
+	for i, a := range actions {
 		select {
 		case <-p.stop:
 			return pull.PassResult{Outcome: pull.PassParked, Again: p.store.Now()}, nil // handed back for the next process
 		default:
+		}
+		if a.Kind == pull.Merge && i > 0 && time.Since(seen) > mergeWithin {
+			// Look again first; then there is nothing else to write.
+			return pull.PassResult{Outcome: pull.PassDone, Again: p.store.Now()}, nil
 		}
 		var end *pull.PassResult
 		var err error
@@ -242,7 +253,7 @@ type policyKey struct {
 const cachedPolicies = 512
 
 func (c *policyCache) resolve(s pull.Snapshot, h pull.History) policy.Effective {
-	k := policyKey{s.Policy.OID, s.Defaults.OID, h.LastValid.OID, s.Policy.Unreadable != "" || s.Defaults.Unreadable != "", h.Memory.DefaultsSeen}
+	k := policyKey{s.Policy.OID, s.Defaults.OID, h.LastValid.OID, s.Policy.Unreadable != "" || s.Defaults.Unreadable != "", h.DefaultsSeen}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.made[k]; ok {
@@ -251,7 +262,7 @@ func (c *policyCache) resolve(s pull.Snapshot, h pull.History) policy.Effective 
 	if c.made == nil || len(c.made) >= cachedPolicies {
 		c.made = make(map[policyKey]policy.Effective)
 	}
-	e := policy.Resolve(s.Policy, s.Defaults, h.LastValid, h.Memory.DefaultsSeen)
+	e := policy.Resolve(s.Policy, s.Defaults, h.LastValid, h.DefaultsSeen)
 	c.made[k] = e
 	return e
 }

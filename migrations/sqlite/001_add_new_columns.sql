@@ -170,6 +170,12 @@ CREATE TABLE IF NOT EXISTS policies (
   updated_at bigint NOT NULL
 );
 
+-- Owners whose .github repository had defaults once: should they disappear, nothing is merged.
+CREATE TABLE IF NOT EXISTS owners (
+  login            text   PRIMARY KEY,           -- in lower case
+  defaults_seen_at bigint NOT NULL
+);
+
 -- The change feed.
 CREATE TABLE IF NOT EXISTS changes (
   id   INTEGER PRIMARY KEY AUTOINCREMENT,
