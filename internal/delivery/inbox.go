@@ -130,11 +130,11 @@ func (in *Inbox) nudge() {
 	}
 }
 
-// Busy reports whether deliveries wait for the writer.
+// Busy reports whether deliveries wait for the writer, or are being written.
 func (in *Inbox) Busy() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return len(in.waiting) > 0
+	return len(in.waiting) > 0 || !in.since.IsZero()
 }
 
 // Writing returns for how long the writer has been at its present transaction; 0 when it is at none. A writer that

@@ -620,8 +620,8 @@ func TestIntakeYields(t *testing.T) {
 		<-calls // at the start it just looks
 		it.Nudge()
 		began := time.Now()
-		if waited := (<-calls).Sub(began); waited != 100*time.Millisecond {
-			t.Errorf("intake began %v after a nudge while the inbox was busy, want 100ms", waited)
+		if waited := (<-calls).Sub(began); waited != 200*time.Millisecond {
+			t.Errorf("intake began %v after a nudge while the inbox was busy, want 200ms", waited)
 		}
 		began = time.Now()
 		if waited := (<-calls).Sub(began); waited != time.Second {

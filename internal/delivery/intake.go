@@ -12,10 +12,11 @@ import (
 
 // IntakeOptions say how an intake behaves. Zero values are replaced by what suits a service of ordinary size.
 type IntakeOptions struct {
-	Batch int           // deliveries per transaction at most; 500
+	Batch int           // deliveries per transaction at most; 1,000
 	Poll  time.Duration // how often to look without a nudge: rows that a crash or another replica left; 1 s
 	// Busy reports whether the inbox has something to write. While it does, the intake lets it go first, for at most
-	// 100 ms at a time: an acknowledgement is awaited by somebody, and a larger batch costs less per delivery.
+	// 200 ms at a time, which is how long a key settles anyway: an acknowledgement is awaited by somebody, and a larger
+	// batch costs less per delivery.
 	Busy func() bool
 	// Woken is called when keys may have been marked due. It must not block.
 	Woken func()
@@ -23,7 +24,7 @@ type IntakeOptions struct {
 
 const (
 	yieldStep  = 10 * time.Millisecond
-	yieldSteps = 10
+	yieldSteps = 20
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
 )
@@ -39,7 +40,7 @@ type Intake struct {
 
 // NewIntake returns an intake on s. It starts nothing.
 func NewIntake(s Store, m *telemetry.Metrics, log *slog.Logger, o IntakeOptions) *Intake {
-	o.Batch = cmp.Or(o.Batch, 500)
+	o.Batch = cmp.Or(o.Batch, 1000)
 	o.Poll = cmp.Or(o.Poll, time.Second)
 	if o.Busy == nil {
 		o.Busy = func() bool { return false }
@@ -81,7 +82,7 @@ func (t *Intake) Run(ctx context.Context) error {
 		timer := time.NewTimer(wait)
 		select {
 		case <-nudged:
-			t.yield(ctx)
+			t.yield(ctx, yieldSteps)
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -90,8 +91,8 @@ func (t *Intake) Run(ctx context.Context) error {
 }
 
 // yield lets the inbox go first, but not for ever.
-func (t *Intake) yield(ctx context.Context) {
-	for range yieldSteps {
+func (t *Intake) yield(ctx context.Context, steps int) {
+	for range steps {
 		if !t.Busy() {
 			return
 		}
@@ -119,7 +120,7 @@ func (t *Intake) all(ctx context.Context) error {
 		if taken < t.Batch {
 			return nil
 		}
-		t.yield(ctx)
+		t.yield(ctx, 1) // more waits already: with all the patience of a nudge it would never catch up
 		if ctx.Err() != nil {
 			return nil
 		}
