@@ -12,6 +12,7 @@ package notice
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -139,10 +140,7 @@ func clause(r policy.Reason) string {
 		if words := plain(r.Text, maxText); words != "" {
 			s = "GitHub refused: " + strings.TrimRight(words, ". ")
 		}
-		if !r.Until.IsZero() {
-			s += "; it is tried again at " + r.Until.UTC().Format("2006-01-02 15:04:05") + " UTC"
-		}
-		return s
+		return s + triedAgain(r.Until)
 
 	case policy.ChecksMissing:
 		return "waiting for checks: none has reported on " + commit(r.SHA) + " yet"
@@ -193,6 +191,8 @@ func clause(r policy.Reason) string {
 		return "the label " + label + " was taken off by " + or(by, "somebody") + ", so it stays off; it will come back when its condition has been false once and holds again"
 	case policy.LabelWritten:
 		return "the label " + label + " was put on a moment ago; GitHub does not show it yet"
+	case policy.LabelRestless:
+		return "the label " + label + " has come and gone again and again, as its condition depends on what it causes, so it is left as it is for now" + triedAgain(r.Until)
 
 	case policy.BranchUnused:
 		return "the branch " + branch + " is merged, so it is deleted"
@@ -370,4 +370,12 @@ func enumerate(words []string, last string) string {
 		return words[0]
 	}
 	return strings.Join(words[:len(words)-1], ", ") + " " + last + " " + words[len(words)-1]
+}
+
+// triedAgain says when, if that is known.
+func triedAgain(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return "; it is tried again at " + t.UTC().Format("2006-01-02 15:04:05") + " UTC"
 }

@@ -18,6 +18,10 @@ var (
 	awaitChecks = 10 * time.Minute
 	// settle is how long GitHub may go on showing what was there before a write.
 	settle = 30 * time.Second
+	// A label that the service itself has put on and taken off more than restlessAfter times waits restlessFor between
+	// two turns: its condition depends on what it causes, and would eat everybody's budget of writes.
+	restlessAfter = 3
+	restlessFor   = 10 * time.Minute
 )
 
 func lookAfter(looks int) time.Duration { return lookAgain[min(max(looks, 0), len(lookAgain)-1)] }
@@ -160,6 +164,8 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 	switch {
 	case setByOther:
 		mem.Ours = false
+	case l.Present && l.SetBy.Same(d.s.Us) && !d.s.AsApp && !last.DoneAt.IsZero() && l.SetAt.After(last.DoneAt.Add(settle)):
+		mem.Ours = false // long after the service did: by the person whose token it uses
 	case l.Present && l.SetBy.Same(d.s.Us) && last.Action.Kind == pull.AddLabel:
 		// Also when the pass that set it never learned that it had: the ledger says it tried, GitHub says it is there.
 		mem.Ours = true
@@ -186,7 +192,7 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 			out.Outcome, out.Why = LabelOff, []Reason{{Code: DoesNotHold, Label: rule.name}}
 		case mem.Ours:
 			out.Outcome, out.Why = LabelRemove, []Reason{{Code: DoesNotHold, Label: rule.name}}
-			d.want(&out, remove)
+			d.turn(&out, remove, last)
 		default:
 			out.Outcome, out.Why = LabelLeft, []Reason{{Code: LabelSetByOther, Label: rule.name, By: l.SetBy.Login, Who: []string{WhoTriage}}}
 		}
@@ -218,7 +224,7 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 			out.Outcome, out.Why = LabelKeptOff, []Reason{r}
 		} else {
 			out.Outcome, out.Why = LabelAdd, []Reason{{Code: Holds, Label: rule.name}}
-			d.want(&out, add)
+			d.turn(&out, add, last)
 		}
 	}
 	d.next.Labels[rule.name] = mem
@@ -236,6 +242,18 @@ func (d *decider) lastWrite(label string) pull.Intent {
 		}
 	}
 	return last
+}
+
+// turn puts a label on or takes it off, unless the service did the opposite a moment ago and has gone back and forth a
+// few times already. last is what it wrote last.
+func (d *decider) turn(rule *Rule, a pull.Action, last pull.Intent) {
+	before, _ := d.was.Intent(a.Kind, a.Target)
+	if until := last.DoneAt.Add(restlessFor); before.Attempt > restlessAfter && last.Action.Kind != a.Kind && d.now.Before(until) {
+		rule.Outcome, rule.Why = Withheld, []Reason{{Code: LabelRestless, Label: a.Target, Until: until.UTC(), Who: []string{WhoPolicy}}}
+		d.lookAt(until)
+		return
+	}
+	d.want(rule, a)
 }
 
 // want adds an action, unless GitHub refused it lately: then the rule says so, and when it is tried again.

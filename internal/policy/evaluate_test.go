@@ -318,6 +318,12 @@ func TestLabels(t *testing.T) {
 	wrote := func(kind pull.ActionKind, status pull.IntentStatus, at time.Time) pull.Intent {
 		return pull.Intent{Action: pull.Action{Kind: kind, Target: "docs"}, Status: status, StartedAt: at, DoneAt: at}
 	}
+	turned := func(kind pull.ActionKind, attempt int, at time.Time) pull.Intent {
+		in := wrote(kind, pull.Done, at)
+		in.Attempt = attempt
+		return in
+	}
+	asApp := func(s *pull.Snapshot) { s.AsApp = true }
 	holds, fails := "src/**", "web/**"
 	mem := func(m pull.LabelMemory, intents ...pull.Intent) pull.Memory {
 		return pull.Memory{Labels: map[string]pull.LabelMemory{"docs": m}, Intents: intents}
@@ -343,6 +349,13 @@ func TestLabels(t *testing.T) {
 		{name: "set by a person while its condition holds", files: holds, labels: []pull.Label{on(bob)}, memory: mem(pull.LabelMemory{Ours: true}), outcome: LabelOn},
 		{name: "set by our account, and not by the ledger", files: fails, labels: []pull.Label{on(us)}, outcome: LabelLeft},
 		{name: "set by a crashed pass", files: fails, labels: []pull.Label{on(us)}, memory: mem(pull.LabelMemory{}, wrote(pull.AddLabel, pull.Executing, earlier)), outcome: LabelRemove, actions: "label.remove docs", next: pull.LabelMemory{Ours: true}},
+		{name: "set by the service, whose token somebody uses", files: fails, labels: []pull.Label{on(us)}, memory: mem(pull.LabelMemory{}, wrote(pull.AddLabel, pull.Done, earlier)), outcome: LabelRemove, actions: "label.remove docs", next: pull.LabelMemory{Ours: true}},
+		{name: "set again by somebody with our token", files: fails, labels: []pull.Label{on(us)}, memory: mem(pull.LabelMemory{Ours: true}, wrote(pull.AddLabel, pull.Done, earlier.Add(-time.Hour))), outcome: LabelLeft},
+		{name: "set by the App long after it was asked to", files: fails, labels: []pull.Label{on(us)}, memory: mem(pull.LabelMemory{Ours: true}, wrote(pull.AddLabel, pull.Done, earlier.Add(-time.Hour))), change: asApp, outcome: LabelRemove, actions: "label.remove docs", next: pull.LabelMemory{Ours: true}},
+		{name: "about to be put on once more", files: holds, memory: mem(pull.LabelMemory{}, turned(pull.AddLabel, 4, earlier), turned(pull.RemoveLabel, 4, later)), outcome: Withheld},
+		{name: "about to be taken off once more", files: fails, labels: []pull.Label{on(us)}, memory: mem(pull.LabelMemory{Ours: true}, turned(pull.AddLabel, 4, later), turned(pull.RemoveLabel, 4, earlier)), outcome: Withheld, next: pull.LabelMemory{Ours: true}},
+		{name: "put on for the fourth time", files: holds, memory: mem(pull.LabelMemory{}, turned(pull.AddLabel, 3, earlier), turned(pull.RemoveLabel, 3, later)), outcome: LabelAdd, actions: "label.add docs"},
+		{name: "put on often, but not lately", files: holds, memory: mem(pull.LabelMemory{}, turned(pull.AddLabel, 9, earlier.Add(-time.Hour)), turned(pull.RemoveLabel, 9, earlier)), outcome: LabelAdd, actions: "label.add docs"},
 		{name: "refused by the ledger, set by our account", files: fails, labels: []pull.Label{on(us)}, memory: mem(pull.LabelMemory{}, wrote(pull.AddLabel, pull.Failed, earlier)), outcome: LabelLeft},
 
 		{name: "taken off by a person", files: holds, labels: []pull.Label{off(bob, later)}, memory: mem(pull.LabelMemory{Ours: true}), outcome: LabelKeptOff, next: pull.LabelMemory{KeptOff: true}},
@@ -382,6 +395,20 @@ func TestLabels(t *testing.T) {
 }
 
 // TestLabelAwaitsMergeability: a label about conflicts stays as it is while GitHub works out whether there is one.
+// TestPassedChecksOfTwoApps: a second App, or a job that a pull request brings along, can't pass in the place of another
+// App's check of the same name.
+func TestPassedChecksOfTwoApps(t *testing.T) {
+	p := must(t, "version: 1\nmerge: { if: '\"scan\" in checks.passed' }\n")
+	for state, want := range map[pull.CheckState]string{pull.CheckPassed: "merge", pull.CheckFailed: "", pull.CheckPending: ""} {
+		s := world(func(s *pull.Snapshot) {
+			s.Checks = []pull.Check{{ID: 1, AppID: 9, App: "scanner", Name: "scan", State: state}, {ID: 2, AppID: 8, App: "actions", Name: "scan", State: pull.CheckPassed}}
+		})
+		if got := acted(p.Evaluate(s, pull.Memory{}, noon).Actions); !strings.HasPrefix(got, want) || (want == "") != (got == "") {
+			t.Errorf("with the scanner's check %s: %q, want %q", state, got, want)
+		}
+	}
+}
+
 func TestLabelAwaitsMergeability(t *testing.T) {
 	p := must(t, "version: 1\nlabels: { needs-rebase: { if: pr.conflicting } }\n")
 	s := world(func(s *pull.Snapshot) {

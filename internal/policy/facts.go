@@ -44,7 +44,7 @@ var environment = []variable{
 	{name: "checks.green", typ: cel.BoolType, doc: "at least one check has reported on the head, and the newest run of each has passed", read: func(f *facts) any { return f.green() }, unknown: checksUnknown},
 	{name: "checks.failed", typ: cel.ListType(cel.StringType), doc: "the names of the checks that failed", entries: 1000, chars: 255, read: func(f *facts) any { return f.checks(pull.CheckFailed) }, unknown: checksUnknown},
 	{name: "checks.pending", typ: cel.ListType(cel.StringType), doc: "the names of the checks that have not ended", entries: 1000, chars: 255, read: func(f *facts) any { return f.checks(pull.CheckPending) }, unknown: checksUnknown},
-	{name: "checks.passed", typ: cel.ListType(cel.StringType), doc: "the names of the checks that passed; skipped and neutral ones among them", entries: 1000, chars: 255, read: func(f *facts) any { return f.checks(pull.CheckPassed) }, unknown: checksUnknown},
+	{name: "checks.passed", typ: cel.ListType(cel.StringType), doc: "the names of the checks that passed; skipped and neutral ones among them. A name that two Apps report has passed when it has with both", entries: 1000, chars: 255, read: func(f *facts) any { return f.checks(pull.CheckPassed) }, unknown: checksUnknown},
 
 	{name: "approved", typ: cel.BoolType, doc: "someone who may write, and is not the author, has approved the current head, and nobody who may write requests changes", read: func(f *facts) any { return f.approved() }, unknown: reviewsUnknown},
 	{name: "reviews.approved_by", typ: cel.ListType(cel.StringType), doc: "the logins of those whose approval counts: given on the current head, by someone who may write and is not the author, and not taken back", entries: 1000, chars: 64, read: func(f *facts) any { return f.reviews().approvedBy }, unknown: reviewsUnknown},
@@ -148,12 +148,18 @@ func (f *facts) files() []string {
 	return paths
 }
 
-// checks returns the names of the checks in one state.
+// checks returns the names of the checks in one state. Two Apps may report one name: whoever can report any check at all
+// must not be able to speak for another, so such a name has passed only when all of its checks have.
 func (f *facts) checks(state pull.CheckState) []string {
 	names := []string{}
 	seen := map[string]bool{}
+	if state == pull.CheckPassed {
+		for _, c := range f.latest {
+			seen[c.Name] = seen[c.Name] || c.State != pull.CheckPassed
+		}
+	}
 	for _, c := range f.latest {
-		if c.State == state && !seen[c.Name] { // two Apps may report one name
+		if c.State == state && !seen[c.Name] {
 			seen[c.Name] = true
 			names = append(names, c.Name)
 		}

@@ -189,7 +189,8 @@ const (
 	DoesNotHold       Code = "holds_not" // a label's condition does not hold
 	LabelSetByOther   Code = "label_set_by_other"
 	LabelTakenByOther Code = "label_taken_by_other"
-	LabelWritten      Code = "label_written" // written just now; GitHub does not show it yet
+	LabelWritten      Code = "label_written"  // written just now; GitHub does not show it yet
+	LabelRestless     Code = "label_restless" // put on and taken off by the service again and again; Until
 
 	BranchUnused    Code = "branch_unused"     // Branch: merged, to be deleted
 	BranchMoved     Code = "branch_moved"      // Branch
@@ -205,7 +206,7 @@ var Codes = []Code{
 	ReadyToMerge, Merging, IsDraft, Conflict, MergeableUnknown, HeadGone, Archived, CannotWrite, MethodNotAllowed,
 	NoMethodAllowed, GitHubRules, Refused, ChecksMissing, ChecksPending, ChecksFailed, ApprovalMissing, ApprovalStale,
 	ApprovalNoWrite, ChangesRequested, LabelBlocks, LabelMissing, ConditionFalse, ConditionTrue, ConditionError,
-	FactUnknown, AnyOf, Holds, DoesNotHold, LabelSetByOther, LabelTakenByOther, LabelWritten, BranchUnused, BranchMoved,
+	FactUnknown, AnyOf, Holds, DoesNotHold, LabelSetByOther, LabelTakenByOther, LabelWritten, LabelRestless, BranchUnused, BranchMoved,
 	BranchOfFork, BranchProtected, BranchNotOurs, BranchIsDeleted,
 }
 
