@@ -95,7 +95,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 				return nil, err
 			}
 		}
-		if a.certs, err = loadCertificate(cfg.TLSCertFile, cfg.TLSKeyFile); err != nil {
+		if a.certs, err = loadCertificate(cfg.TLSCertFile, cfg.TLSKeyFile, a.log); err != nil {
 			return nil, err
 		}
 	}

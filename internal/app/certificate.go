@@ -8,12 +8,15 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
 // A certificate is the pair of files that HTTPS is served with. A renewed file is picked up within a minute, or at
 // once by SIGHUP; a broken one leaves the last good pair in use.
 type certificate struct {
 	cert, key string
+	log       *slog.Logger
 
 	mu     sync.Mutex
 	pair   *tls.Certificate
@@ -25,11 +28,11 @@ type certificate struct {
 const certificateLook = time.Minute
 
 // loadCertificate reads the pair; without files it returns nil, which serves plain HTTP.
-func loadCertificate(cert, key string) (*certificate, error) {
+func loadCertificate(cert, key string, log *slog.Logger) (*certificate, error) {
 	if cert == "" {
 		return nil, nil
 	}
-	c := &certificate{cert: cert, key: key}
+	c := &certificate{cert: cert, key: key, log: log}
 	return c, c.reload()
 }
 
@@ -68,12 +71,16 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	pair, stamp := c.pair, c.stamp
 	c.mu.Unlock()
-	if stale && c.stamps().After(stamp) && c.reload() == nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.pair, nil
+	if !stale || !c.stamps().After(stamp) {
+		return pair, nil
 	}
-	return pair, nil
+	if err := c.reload(); err != nil {
+		c.log.Error("the renewed certificate can't be used, the old one stays in use", telemetry.KeyErr, err)
+		return pair, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pair, nil
 }
 
 // quietLog takes what net/http has to say about broken connections: anybody on the network can cause it, so it is

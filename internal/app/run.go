@@ -59,6 +59,12 @@ func (a *App) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-failed.Done():
+		// Every part's context has ended with it; the store stays open until the last of them has let go of it.
+		if server != nil {
+			_ = server.Close()
+		}
+		_ = keepers.Wait()
+		_ = workers.Wait()
 		return context.Cause(failed)
 	}
 
@@ -253,6 +259,7 @@ func (a *App) stat() numbers {
 	ctx, done := context.WithTimeout(context.Background(), 2*time.Second)
 	defer done()
 	s, err := a.store.Stats(ctx)
+	a.stats.at = time.Now() // after a failure too: a scrape must not wait for a dead database once per gauge
 	if err != nil {
 		return a.stats.now // the last known numbers; /health says that the database is gone
 	}
@@ -262,7 +269,6 @@ func (a *App) stat() numbers {
 		}
 		return max(0, a.store.Now().Sub(t).Seconds())
 	}
-	a.stats.at = time.Now()
 	a.stats.now = numbers{queue: float64(s.QueueLength), dead: float64(s.Dead), oldest: since(s.OldestWaiting), overdue: since(s.OldestDue)}
 	return a.stats.now
 }
