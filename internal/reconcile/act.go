@@ -17,7 +17,7 @@ import (
 //	done       the result and what it teaches are written
 //	refused    a definite no: kept with GitHub's words; withheld until it may have changed; the pass goes on
 //	passing    a definite no that passes: the same, for seconds instead of hours
-//	moved      the precondition failed, so what was decided is about the past: look again
+//	moved      the precondition failed, so what was decided is about the past: look again, ever later when that goes on
 //	unclear    it may have happened: the row stays "executing", and the next pass reads back before repeating
 //	throttled  the scope is parked; the intention waits and is wanted again
 //	otherwise  nothing was sent: the pass fails and is made again
@@ -51,7 +51,8 @@ func (p *pass) act(ctx context.Context, s pull.Snapshot, a pull.Action, m pull.M
 	case isFault && fault.Class == pull.FaultMoved:
 		in.Status, in.Error = pull.Superseded, fault.Message
 		p.o.Metrics.Action(a.Kind, "failed")
-		end = &pull.PassResult{Outcome: pull.PassDone, Again: now.Add(time.Second)}
+		end = &pull.PassResult{Outcome: pull.PassDone, Again: now.Add(min(time.Second<<min(in.Failures, 10), 10*time.Minute))}
+		in.Failures++
 	case isFault && fault.Class == pull.FaultThrottled:
 		in.Status, in.Error, in.DoneAt = pull.Planned, "waits for GitHub's rate limit", time.Time{}
 		end = &pull.PassResult{Outcome: pull.PassParked, NotBefore: fault.Until, Again: fault.Until}

@@ -1,0 +1,65 @@
+package reconcile_test
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/reconcile"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
+)
+
+// A stubborn forge shows a pull request that wants a label, and says each time that it has changed since.
+type stubborn struct {
+	*hand
+	looks, writes int
+}
+
+func (f *stubborn) Snapshot(ctx context.Context, scope pull.Scope, repo pull.Repo, number int) (pull.Snapshot, error) {
+	f.looks++
+	return f.hand.Snapshot(ctx, scope, repo, number)
+}
+
+func (f *stubborn) Apply(_ context.Context, _ pull.Scope, _ pull.Snapshot, a pull.Action) (int64, error) {
+	if a.Kind != pull.AddLabel {
+		return 1, nil
+	}
+	f.writes++
+	return 0, &pull.Fault{Class: pull.FaultMoved, Op: "label", Status: 409, Message: "Conflict"}
+}
+
+// TestAConflictThatStays: what GitHub shows and what it says to a write may disagree for long. Looking again at once is
+// right the first time, and ever later after that.
+func TestAConflictThatStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, end := context.WithCancel(t.Context())
+		s, err := store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "x.db"), store.Options{Clock: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if _, _, err := s.Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.MarkDue(ctx, pull.PullKey(5, 1), pull.Ordinary); err != nil {
+			t.Fatal(err)
+		}
+		f := &stubborn{hand: &hand{&forge{}, "only", nil}}
+		r := reconcile.New(f, s, reconcile.Options{Owner: "only", Metrics: telemetry.NewMetrics("", ""), Log: slog.New(slog.DiscardHandler)})
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		time.Sleep(time.Hour)
+		end()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if f.writes < 3 || f.writes > 20 || f.looks > 20 {
+			t.Errorf("%d looks and %d writes in an hour, want a few", f.looks, f.writes)
+		}
+	})
+}
