@@ -271,6 +271,60 @@ func TestIntakeFollowsHeads(t *testing.T) {
 	})
 }
 
+// Rows are written many at a time: each number of them must come out as if they had been written one by one.
+func TestIntakeOfManyIsThatOfEach(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		first := 1
+		for _, many := range []int{1, 2, 7, 8, 9, 63, 64, 65, 64 + 2*8 + 3} {
+			// Of each three: one is pushed to and hinted at again, one is closed, one says of its head what is known.
+			head := func(round, n int) pull.SHA { return pull.SHA(fmt.Sprintf("%d-%d", n, round*(n%3))) }
+			for round := range 2 {
+				var batch []pull.Delivery
+				for n := first; n < first+many; n++ {
+					batch = append(batch, w.delivery(fmt.Sprint(n, " in ", round), n), w.delivery(fmt.Sprint(n, " idle ", round), 0))
+				}
+				w.insert(batch...)
+				w.pass(time.Second)
+				attempts, taken, err := w.Intake(w.ctx, 1000, func(d pull.Delivery) pull.Route {
+					if len(d.Hint.Numbers) == 0 || d.Hint.Numbers[0] == 0 {
+						return pull.Route{}
+					}
+					n := d.Hint.Numbers[0]
+					return pull.Route{Numbers: d.Hint.Numbers, Head: head(round, n), Gone: round == 1 && n%3 == 2, Priority: pull.Ordinary}
+				})
+				if err != nil || taken != 2*many || len(attempts) != many {
+					t.Fatalf("Intake = %d taken, %d finished, %v; want %d and %d", taken, len(attempts), err, 2*many, many)
+				}
+			}
+			for n := first; n < first+many; n++ {
+				key := pull.PullKey(repoID, n).String()
+				if got := w.number(`SELECT count(*) FROM webhook_logs JOIN work ON work.key = work_key
+WHERE work_key = $1 AND status = 'queued' AND (delivery_id = $2 AND work_gen = 1 OR delivery_id = $3 AND work_gen = gen) AND gen = 2`,
+					key, fmt.Sprint(n, " in 0"), fmt.Sprint(n, " in 1")); got != 2 {
+					t.Errorf("of %d: %d of the deliveries about %d wait for the right pass, want 2", many, got, n)
+				}
+				open, heads := int64(1), int64(1)
+				switch n % 3 {
+				case 1:
+					heads = 2
+				case 2:
+					open = 0
+				}
+				if got := w.number(`SELECT count(*) FROM open_heads WHERE key = $1`, key); got != open {
+					t.Errorf("of %d: %d has %d open heads, want %d", many, n, got, open)
+				}
+				if got := w.number(`SELECT count(*) FROM head_history WHERE key = $1`, key); got != heads {
+					t.Errorf("of %d: %d has had %d heads, want %d", many, n, got, heads)
+				}
+			}
+			if got := w.number(`SELECT count(*) FROM webhook_logs WHERE status = 'processed' AND work_key IS NULL AND attempts = 1`); got != int64(2*(first+many-1)) {
+				t.Errorf("of %d: %d deliveries need no look, want %d", many, got, 2*(first+many-1))
+			}
+			first += many
+		}
+	})
+}
+
 func TestIntakeSpreadsAPushToABase(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
 		const open = 300

@@ -277,6 +277,8 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 		{countQueued, nil, "webhook_logs_queued"},
 		{countDead, nil, "webhook_logs_dead"},
 		{oldestReceived, nil, "webhook_logs_received"},
+		{deliveriesQueued.of[len(bulkRows)-1], []any{1, 1, "", 1}, "SEARCH webhook_logs USING INTEGER PRIMARY KEY"},
+		{deliveriesIdle.of[len(bulkRows)-1], []any{1, 1}, "SEARCH webhook_logs USING INTEGER PRIMARY KEY"},
 		{openWithHead, []any{1, ""}, "open_heads_sha"},
 		{openIntoBase, []any{1, ""}, "pulls_base"},
 		{deliveriesOfKey, []any{"", 1}, "webhook_logs_key"},
