@@ -22,6 +22,8 @@ const (
 	maxFiles = 3000
 	// maxPages bounds the requests for one list, whatever the page size.
 	maxPages = 40
+	// defaultsRepo is the repository of an owner that holds the defaults; pullRequestQuery asks for it.
+	defaultsRepo = ".github"
 	// maxLooks bounds how often a look begins anew because the pull request moved, or had another address.
 	maxLooks = 3
 )
@@ -129,7 +131,8 @@ func (l *look) once() (s pull.Snapshot, again bool, f *pull.Fault) {
 	if r.DefaultBranchRef != nil {
 		s.DefaultBranch = r.DefaultBranchRef.Name
 	}
-	if data.Defaults != nil {
+	// GitHub answers with a repository that was moved or renamed, wherever it is now: somebody else's are no defaults.
+	if o := data.Defaults; o != nil && strings.EqualFold(o.Owner.Login, r.Owner.Login) && strings.EqualFold(o.Name, defaultsRepo) {
 		s.Defaults = data.Defaults.document(l.c.policyPath)
 	}
 	if p.MergedAt != nil {

@@ -196,6 +196,25 @@ func TestPolicyFiles(t *testing.T) {
 	}
 }
 
+// TestDefaultsOfSomebodyElse: an owner's .github repository that was transferred or renamed is still found by its old
+// name. Whoever has it now must not say what may be merged here.
+func TestDefaultsOfSomebodyElse(t *testing.T) {
+	const blob = `{"__typename":"Blob","oid":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","byteSize":11,"isBinary":false,"isTruncated":false,"text":"version: 1\n"}`
+	for _, tt := range []struct {
+		owner, name string
+		found       bool
+	}{{"octo", ".github", true}, {"Octo", ".GitHub", true}, {"mallory", ".github", false}, {"octo", "old-defaults", false}} {
+		s, err := newWorld(t, always(200, recorded(t, `"defaults": null`,
+			`"defaults": {"name":"`+tt.name+`","owner":{"login":"`+tt.owner+`"},"defaultBranchRef":{"name":"main"},"object":`+blob+`}`, `"errors"`, `"extensions"`))).look()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Defaults.Found != tt.found {
+			t.Errorf("defaults from %s/%s are found: %v, want %v", tt.owner, tt.name, s.Defaults.Found, tt.found)
+		}
+	}
+}
+
 // asked is the body of a GraphQL request.
 type asked struct {
 	OperationName string
