@@ -238,22 +238,26 @@ func sooner(a, b time.Time) time.Time {
 }
 
 // A policyCache keeps policies compiled: compiling CEL costs a hundred times what evaluating it does. It is keyed by
-// content, so it can't be stale.
+// content, so it can't be stale, and by where that was read, which is part of what a verdict says.
 type policyCache struct {
 	mu   sync.Mutex
 	made map[policyKey]policy.Effective
 }
 
 type policyKey struct {
-	repo, defaults, last pull.SHA
-	unreadable, seen     bool
+	repo, defaults, last     pull.SHA
+	repoPath, defaultsPath   string
+	unreadable, defaultsSeen bool
 }
 
 // cachedPolicies bounds the cache; beyond it, it starts anew.
 const cachedPolicies = 512
 
 func (c *policyCache) resolve(s pull.Snapshot, h pull.History) policy.Effective {
-	k := policyKey{s.Policy.OID, s.Defaults.OID, h.LastValid.OID, s.Policy.Unreadable != "" || s.Defaults.Unreadable != "", h.DefaultsSeen}
+	k := policyKey{
+		repo: s.Policy.OID, defaults: s.Defaults.OID, last: h.LastValid.OID, repoPath: s.Policy.Path, defaultsPath: s.Defaults.Path,
+		unreadable: s.Policy.Unreadable != "" || s.Defaults.Unreadable != "", defaultsSeen: h.DefaultsSeen,
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.made[k]; ok {

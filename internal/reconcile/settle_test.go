@@ -98,3 +98,20 @@ func TestAwaited(t *testing.T) {
 		}
 	}
 }
+
+// TestPoliciesOfEqualContent: two owners may have the very same file. Neither is told where the other's is.
+func TestPoliciesOfEqualContent(t *testing.T) {
+	var cache policyCache
+	file := func(owner string) pull.Document {
+		return pull.Document{Found: true, Path: owner + "/.github/.github/pr-manager.yml@main", OID: "f11e", Text: "version: 1\n"}
+	}
+	for _, owner := range []string{"secretive", "octo"} {
+		e := cache.resolve(pull.Snapshot{Policy: file(owner), Defaults: file(owner)}, pull.History{})
+		if want := file(owner).Path; e.NewlyValid == nil || e.NewlyValid.Path != want {
+			t.Errorf("the policy of %s is kept as %+v", owner, e.NewlyValid)
+		}
+		if e := cache.resolve(pull.Snapshot{Defaults: file(owner)}, pull.History{}); e.Source.Path != file(owner).Path {
+			t.Errorf("the policy of %s is said to be %s", owner, e.Source.Path)
+		}
+	}
+}
