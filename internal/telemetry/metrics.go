@@ -33,6 +33,7 @@ const (
 const (
 	OutcomeAccepted    = "accepted"
 	OutcomeDuplicate   = "duplicate"
+	OutcomeDiffers     = "duplicate_differs" // the same id with another body: the first is kept
 	OutcomeSignature   = "bad_signature"
 	OutcomeMalformed   = "malformed"
 	OutcomeTooLarge    = "too_large"
@@ -42,7 +43,7 @@ const (
 )
 
 var outcomes = []string{
-	OutcomeAccepted, OutcomeDuplicate, OutcomeSignature, OutcomeMalformed, OutcomeTooLarge, OutcomeUnsupported,
+	OutcomeAccepted, OutcomeDuplicate, OutcomeDiffers, OutcomeSignature, OutcomeMalformed, OutcomeTooLarge, OutcomeUnsupported,
 	OutcomeLimited, OutcomeUnavailable,
 }
 
@@ -72,7 +73,7 @@ type Metrics struct {
 // Seen are the counters of deliveries that people look at, since the process started.
 type Seen struct {
 	Received   int64 `json:"received"`  // kept
-	Processed  int64 `json:"processed"` // of them, done
+	Processed  int64 `json:"processed"` // finished attempts, failed ones included
 	Errors     int64 `json:"errors"`    // failed attempts
 	Duplicates int64 `json:"duplicates"`
 }
@@ -182,7 +183,7 @@ func (m *Metrics) Webhook(event, outcome string) {
 	switch outcome {
 	case OutcomeAccepted:
 		m.seen[e].received.Add(1)
-	case OutcomeDuplicate:
+	case OutcomeDuplicate, OutcomeDiffers:
 		m.seen[e].duplicates.Add(1)
 	}
 }

@@ -188,7 +188,11 @@ func (h *handler) receive(r *http.Request) (id string, _ pull.Receipt, _ *refusa
 		}
 	}
 	outcome := telemetry.OutcomeAccepted
-	if receipt.Duplicate {
+	switch {
+	case receipt.Differs:
+		outcome = telemetry.OutcomeDiffers
+		h.log.Warn("a delivery id came again with another body; the first is kept", telemetry.KeyDelivery, id, telemetry.KeyEvent, event)
+	case receipt.Duplicate:
 		outcome = telemetry.OutcomeDuplicate
 	}
 	h.metrics.Webhook(event, outcome)

@@ -49,8 +49,9 @@ func (m *memory) Accept(_ context.Context, d pull.Delivery) (pull.Receipt, error
 	if m.fail != nil {
 		return pull.Receipt{}, m.fail
 	}
-	if _, ok := m.kept[d.ID]; ok {
-		return pull.Receipt{Duplicate: true}, nil
+	d.BodyHash = sha256.Sum256(d.Body)
+	if first, ok := m.kept[d.ID]; ok {
+		return pull.Receipt{Duplicate: true, Differs: first.BodyHash != d.BodyHash}, nil
 	}
 	if m.kept == nil {
 		m.kept = map[string]pull.Delivery{}
@@ -328,15 +329,19 @@ func TestAcceptedAndDuplicate(t *testing.T) {
 	if got := s.serve(delivery("/webhook", good)); got.status != 202 || got.body != want {
 		t.Errorf("second answer = %d %s, want 202 %s", got.status, got.body, want)
 	}
+	if got := s.serve(delivery("/webhook", good+" ")); got.status != 202 || got.body != want {
+		t.Errorf("third answer, with another body = %d %s, want 202 %s", got.status, got.body, want)
+	}
 	d := s.inbox.kept["72d3162e-cc78-11e3-81ab-4c9367dc0958"]
-	if string(body) != good || d.Hint.Number() != 7 || d.SecretSlot != 0 {
+	if string(body) != good+" " || d.Hint.Number() != 7 || d.SecretSlot != 0 {
 		t.Errorf("kept %+v with body %q", d, body)
 	}
 	if d.Headers["X-Github-Hook-Id"] != "42" || d.Headers["User-Agent"] == "" || d.Headers["Authorization"] != "" || d.Headers["X-Hub-Signature-256"] != "" {
 		t.Errorf("kept headers %v, want those of the list only", d.Headers)
 	}
-	if s.webhooks("accepted") != 1 || s.webhooks("duplicate") != 1 {
-		t.Errorf("counted %v accepted and %v duplicate, want one each", s.webhooks("accepted"), s.webhooks("duplicate"))
+	if s.webhooks("accepted") != 1 || s.webhooks("duplicate") != 1 || s.webhooks("duplicate_differs") != 1 {
+		t.Errorf("counted %v accepted, %v duplicate and %v with another body, want one each",
+			s.webhooks("accepted"), s.webhooks("duplicate"), s.webhooks("duplicate_differs"))
 	}
 }
 
