@@ -9,9 +9,6 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
-// policyFile is where a repository keeps its policy.
-const policyFile = ".github/pr-manager.yml"
-
 func (w *world) checkCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -24,7 +21,7 @@ and a hint. It asks nobody and changes nothing. The exit code is 1 when there is
   github-pr-manager check --json policy.yml | jq -r '.problems[].message'`,
 		Args: arguments(0, 1, "one file at most"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			name := append(args, policyFile)[0]
+			name := append(args, policy.FileName)[0]
 			text, err := w.input(name)
 			if err != nil {
 				return err

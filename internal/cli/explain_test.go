@@ -52,7 +52,7 @@ func decided(t *testing.T, title string) policy.Verdict {
 		Base: pull.Branch{Repo: repo, Name: "main"}, Mergeable: pull.MergeableClean, AllowedMethods: []pull.MergeMethod{pull.Squash},
 		Permission: pull.PermissionWrite, Author: pull.Actor{ID: 1, Login: "ana", Type: pull.User},
 	}
-	p, problems := policy.Parse(policyFile, []byte("version: 1\nmerge:\n  if: approved && checks.green\n"))
+	p, problems := policy.Parse(policy.FileName, []byte("version: 1\nmerge:\n  if: approved && checks.green\n"))
 	if problems != nil {
 		t.Fatal(problems)
 	}
@@ -93,7 +93,7 @@ func TestExplainFromTheDatabase(t *testing.T) {
 		}
 		for _, want := range []string{
 			"octo/app#7  Fix \\x1b[31mit\\nall\nhttps://github.com/octo/app/pull/7\n", notice.Sentence(v), "checks.green", "approved",
-			policyFile + ":2:1", " at aaaaaaa (from the database; --live asks GitHub).\n",
+			policy.FileName + ":2:1", " at aaaaaaa (from the database; --live asks GitHub).\n",
 		} {
 			if !strings.Contains(out, want) {
 				t.Errorf("explain %s: no %q in\n%s", ref, want, out)
@@ -128,7 +128,7 @@ func TestExplainLive(t *testing.T) {
 	world.MergeableAfter(0)
 	mira := world.User("mira")
 	repo := world.Repo("octo/app", githubtest.RepoOptions{Files: map[string]string{
-		"README.md": "# app\n", policyFile: "version: 1\nmerge:\n  if: approved && checks.green\n",
+		"README.md": "# app\n", policy.FileName: "version: 1\nmerge:\n  if: approved && checks.green\n",
 	}})
 	repo.Grant(mira, githubtest.CanMaintain)
 	repo.Push("fix", map[string]string{"a.txt": "a\n"}, "Fix it", mira)

@@ -392,14 +392,18 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-func TestWhoami(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, always(200, `{"data":{"viewer":{"databaseId":5,"login":"keeper[bot]"}}}`))
-		got, err := w.Whoami(t.Context(), pull.ScopeToken)
-		if want := (pull.Actor{ID: 5, Login: "keeper[bot]", Type: pull.Bot}); err != nil || got != want {
-			t.Errorf("Whoami = %+v, %v, want %+v", got, err, want)
+func TestWhoWeAre(t *testing.T) {
+	for _, tt := range []struct {
+		scope pull.Scope
+		login string
+		want  pull.Actor
+	}{
+		{pull.ScopeToken, "octocat", pull.Actor{ID: 5, Login: "octocat", Type: pull.User}},
+		{pull.ScopeToken, "keeper[bot]", pull.Actor{ID: 5, Login: "keeper[bot]", Type: pull.Bot}}, // an Action's token
+		{pull.ScopeApp(42), "keeper", pull.Actor{ID: 5, Login: "keeper[bot]", Type: pull.Bot}},
+	} {
+		if got := us(tt.scope, 5, tt.login); got != tt.want {
+			t.Errorf("us(%s, 5, %s) = %+v, want %+v", tt.scope, tt.login, got, tt.want)
 		}
-		_, err = newWorld(t, always(401, `{"message":"Bad credentials"}`)).Whoami(t.Context(), pull.ScopeToken)
-		wantFault(t, "Whoami", err, pull.FaultAuth)
-	})
+	}
 }

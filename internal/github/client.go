@@ -31,9 +31,6 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
-// PolicyPath is where a repository keeps its policy unless Options say otherwise.
-const PolicyPath = ".github/pr-manager.yml"
-
 // Options configure a Client. The zero value talks to github.com without credentials.
 type Options struct {
 	// API is the root of the REST API: https://api.github.com when empty, https://host/api/v3 of an Enterprise
@@ -47,8 +44,6 @@ type Options struct {
 	AppKey func() []byte
 	// HTTP carries the requests; nil is Go's default transport, which knows proxies and private authorities.
 	HTTP http.RoundTripper
-	// PolicyPath is the file that a snapshot reads as the policy.
-	PolicyPath string
 	// Parked is told when GitHub makes a whole scope wait, so that replicas and restarts know it too. It is called
 	// without any lock held, from the request that was told.
 	Parked func(scope pull.Scope, until time.Time, reason string)
@@ -59,16 +54,15 @@ type Options struct {
 
 // A Client talks to one GitHub. It is safe for concurrent use and starts nothing by itself.
 type Client struct {
-	rest       *url.URL // without a trailing slash
-	graphql    string
-	token      func() string
-	appID      int64
-	appKey     func() []byte
-	http       *http.Client
-	policyPath string
-	parked     func(pull.Scope, time.Time, string)
-	metrics    *telemetry.Metrics
-	log        *slog.Logger
+	rest    *url.URL // without a trailing slash
+	graphql string
+	token   func() string
+	appID   int64
+	appKey  func() []byte
+	http    *http.Client
+	parked  func(pull.Scope, time.Time, string)
+	metrics *telemetry.Metrics
+	log     *slog.Logger
 
 	skew  atomic.Int64 // GitHub's clock minus ours, nanoseconds, as last seen
 	pages pageSizes
@@ -91,26 +85,22 @@ func New(o Options) (*Client, error) {
 		return nil, errors.New("GITHUB_API_URL: the address may hold no user, query or fragment; credentials go into GITHUB_TOKEN or GITHUB_APP_ID and GITHUB_PRIVATE_KEY")
 	}
 	c := &Client{
-		rest:       rest,
-		graphql:    graphqlURL(rest),
-		token:      o.Token,
-		appID:      o.AppID,
-		appKey:     o.AppKey,
-		policyPath: o.PolicyPath,
-		parked:     o.Parked,
-		metrics:    o.Metrics,
-		log:        o.Logger,
-		limiters:   map[pull.Scope]*limiter{},
-		sessions:   map[int64]*session{},
+		rest:     rest,
+		graphql:  graphqlURL(rest),
+		token:    o.Token,
+		appID:    o.AppID,
+		appKey:   o.AppKey,
+		parked:   o.Parked,
+		metrics:  o.Metrics,
+		log:      o.Logger,
+		limiters: map[pull.Scope]*limiter{},
+		sessions: map[int64]*session{},
 	}
 	if c.token == nil {
 		c.token = func() string { return "" }
 	}
 	if c.appKey == nil {
 		c.appKey = func() []byte { return nil }
-	}
-	if c.policyPath == "" {
-		c.policyPath = PolicyPath
 	}
 	if c.parked == nil {
 		c.parked = func(pull.Scope, time.Time, string) {}
@@ -195,20 +185,6 @@ func (c *Client) InstallationFor(ctx context.Context, owner, repo string) (pull.
 		return pull.ScopeToken, nil
 	}
 	return "", &pull.Fault{Class: pull.FaultAuth, Op: on, Message: noCredentials}
-}
-
-// Whoami asks GitHub which account the scope's credentials act as.
-func (c *Client) Whoami(ctx context.Context, scope pull.Scope) (pull.Actor, error) {
-	var data struct {
-		Viewer struct {
-			DatabaseID int64
-			Login      string
-		}
-	}
-	if f := c.query(ctx, scope, viewerQuery, "ask GitHub who we are", nil, &data, nil); f != nil {
-		return pull.Actor{}, f
-	}
-	return us(scope, data.Viewer.DatabaseID, data.Viewer.Login), nil
 }
 
 // Skew is how far GitHub's clock was ahead of ours when it last answered; 0 before it did. Tokens of an App are

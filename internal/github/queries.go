@@ -4,7 +4,7 @@ package github
 type operation struct{ name, text string }
 
 // operations are all there are, for that test.
-var operations = []operation{pullRequestQuery, filesQuery, labelsQuery, reviewsQuery, checksQuery, viewerQuery}
+var operations = []operation{pullRequestQuery, filesQuery, labelsQuery, reviewsQuery, checksQuery}
 
 // pageMost is GitHub's largest page.
 const pageMost = 100
@@ -116,13 +116,6 @@ query CommitChecks($owner: String!, $name: String!, $number: Int!, $oid: GitObje
 }
 ` + contextsFragment + actorFragment}
 )
-
-var viewerQuery = operation{"Viewer", `
-query Viewer {
-  viewer { databaseId login }
-  rateLimit { cost limit remaining resetAt }
-}
-`}
 
 const documentFragment = `
 fragment document on GitObject {

@@ -71,7 +71,7 @@ func (l *look) once() (s pull.Snapshot, again bool, f *pull.Fault) {
 	where := fmt.Sprintf("%s#%d", l.repo.FullName(), l.number)
 	l.page = l.c.pages.of(where)
 	vars := l.variables()
-	vars.Policy = "HEAD:" + l.c.policyPath
+	vars.Policy = "HEAD:" + pull.PolicyFile
 	var data pullRequestData
 	f = l.c.query(l.ctx, l.scope, pullRequestQuery, l.on(), vars, &data, readPullErrors)
 	if tooHeavy(f) {
@@ -103,7 +103,7 @@ func (l *look) once() (s pull.Snapshot, again bool, f *pull.Fault) {
 		Archived:       r.IsArchived,
 		Private:        r.IsPrivate,
 		AllowedMethods: r.methods(),
-		Policy:         r.document(l.c.policyPath),
+		Policy:         r.document(pull.PolicyFile),
 		Permission:     pull.PermissionLevel(strings.ToLower(r.ViewerPermission)),
 
 		Number:    p.Number,
@@ -133,7 +133,7 @@ func (l *look) once() (s pull.Snapshot, again bool, f *pull.Fault) {
 	}
 	// GitHub answers with a repository that was moved or renamed, wherever it is now: somebody else's are no defaults.
 	if o := data.Defaults; o != nil && strings.EqualFold(o.Owner.Login, r.Owner.Login) && strings.EqualFold(o.Name, defaultsRepo) {
-		s.Defaults = data.Defaults.document(l.c.policyPath)
+		s.Defaults = data.Defaults.document(pull.PolicyFile)
 	}
 	if p.MergedAt != nil {
 		s.MergedAt, s.MergedBy = p.MergedAt.UTC(), p.MergedBy.actor()

@@ -7,7 +7,7 @@ import (
 )
 
 // FileName is where a repository keeps its policy, and an owner's .github repository the defaults.
-const FileName = ".github/pr-manager.yml"
+const FileName = pull.PolicyFile
 
 // MaxSize is how many bytes a policy file may have.
 const MaxSize = 64 << 10

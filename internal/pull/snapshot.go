@@ -17,7 +17,7 @@ type Snapshot struct {
 	Archived       bool            `json:"archived"`
 	Private        bool            `json:"private"`
 	AllowedMethods []MergeMethod   `json:"allowed_methods"` // in the order merge, squash, rebase
-	Policy         Document        `json:"policy"`          // .github/pr-manager.yml on the default branch
+	Policy         Document        `json:"policy"`          // PolicyFile on the default branch
 	Defaults       Document        `json:"defaults"`        // the same file in the owner's .github repository
 	Permission     PermissionLevel `json:"permission"`      // ours, on the repository; "" when GitHub did not say
 
@@ -57,6 +57,9 @@ type Snapshot struct {
 	ChecksTruncated  bool     `json:"checks_truncated"`
 	Report           *Report  `json:"report"` // our own report on the head; nil while there is none
 }
+
+// PolicyFile is the path of the policy in a repository, and of the defaults in an owner's .github repository.
+const PolicyFile = ".github/pr-manager.yml"
 
 // A Document is a file in a repository, by the id of its content.
 type Document struct {
