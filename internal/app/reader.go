@@ -68,5 +68,6 @@ func workOf(w store.WorkRow) dashboard.Work {
 	return dashboard.Work{
 		Key: w.Key, Repo: w.Repo, Title: w.Title, DueAt: w.DueAt, NotBefore: w.NotBefore, Since: w.Since,
 		Running: w.Owner != "", Fails: w.Fails, Priority: w.Priority, Dead: w.Dead,
+		Parked: w.Parked,
 	}
 }

@@ -84,7 +84,7 @@ type Work struct {
 	Fails     int
 	Dead      bool // failed too often; waits for a person, or for the next webhook about it
 	Priority  pull.Priority
-	Parked    time.Time // its scope's budget at GitHub is spent until then; zero otherwise
+	Parked    time.Time // its scope's budget at GitHub is spent until then; zero, or past: it is not
 }
 
 // A Detail is everything known of one pull request.

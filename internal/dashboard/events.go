@@ -269,6 +269,18 @@ func (h *hub) position() int64 {
 
 // join adds a client. Every change after the id that it returns is put into the client's queue.
 func (h *hub) join(ctx context.Context, limit int) (*client, int64, error) {
+	for {
+		c, high, err := h.tryJoin(ctx, limit)
+		if err != errLostPlace {
+			return c, high, err
+		}
+	}
+}
+
+// errLostPlace: the last client left just now, and with it the hub's place in the feed.
+var errLostPlace = errors.New("the hub has lost its place")
+
+func (h *hub) tryJoin(ctx context.Context, limit int) (*client, int64, error) {
 	h.mu.Lock()
 	live, full, ended := h.live, len(h.clients) >= limit, h.ended
 	h.mu.Unlock()
@@ -297,8 +309,7 @@ func (h *hub) join(ctx context.Context, limit int) (*client, int64, error) {
 	case len(h.clients) >= limit:
 		return nil, 0, errStreamFull
 	case !h.live && live:
-		// The last client left in between, and with it the hub's place in the feed.
-		return nil, 0, errStreamEnds
+		return nil, 0, errLostPlace
 	case !h.live:
 		now := time.Now()
 		h.live, h.high, h.floor = true, latest, max(0, latest-lookBackRows)

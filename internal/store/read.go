@@ -296,6 +296,7 @@ type WorkRow struct {
 	Dead      bool
 	Owner     string // who works on it; "" nobody
 	Until     time.Time
+	Parked    time.Time // its scope waits for GitHub until then, or did; zero: never
 }
 
 // Due returns keys that are due or being worked on, in the order in which they will be taken.
@@ -315,12 +316,13 @@ func (s *Store) Due(ctx context.Context, limit int) ([]WorkRow, error) {
 // scanWork reads workColumns.
 func scanWork(scan scanner) (w WorkRow, err error) {
 	var key string
-	var due, notBefore, ready, since, until sql.NullInt64
+	var due, notBefore, ready, since, until, parked sql.NullInt64
 	if err := scan(&key, &w.Repo.ID, &w.Repo.Owner, &w.Repo.Name, &w.Title, &w.Scope, &due, &notBefore, &ready,
-		&w.Priority, &w.Gen, &w.Fails, &w.Dead, &since, &w.Owner, &until); err != nil {
+		&w.Priority, &w.Gen, &w.Fails, &w.Dead, &since, &w.Owner, &until, &parked); err != nil {
 		return w, err
 	}
 	w.DueAt, w.NotBefore, w.ReadyAt, w.Since, w.Until = moment(due), moment(notBefore), moment(ready), moment(since), moment(until)
+	w.Parked = moment(parked)
 	w.Key, err = pull.ParseKey(key)
 	return w, err
 }

@@ -290,8 +290,8 @@ const (
 	fromPulls       = ` FROM pulls LEFT JOIN repositories ON repositories.id = pulls.repo_id`
 	deliveryColumns = `seq, delivery_id, secret_slot, status, attempts, error, seen_count, received_at, last_seen_at, taken_at, processed_at, body_sha256, headers, hint`
 	workColumns     = `work.key, work.repo_id, coalesce(repositories.owner, ''), coalesce(repositories.name, ''), coalesce(pulls.title, ''), work.scope, due_at, not_before, ready_at,
-  prio, gen, fails, dead, coalesce(working_since, first_due_at), coalesce(lease_owner, ''), lease_until`
-	fromWork = ` FROM work LEFT JOIN repositories ON repositories.id = work.repo_id LEFT JOIN pulls ON pulls.key = work.key`
+  prio, gen, fails, dead, coalesce(working_since, first_due_at), coalesce(lease_owner, ''), lease_until, scopes.paused_until`
+	fromWork = ` FROM work LEFT JOIN repositories ON repositories.id = work.repo_id LEFT JOIN pulls ON pulls.key = work.key LEFT JOIN scopes ON scopes.scope = work.scope`
 )
 
 var (

@@ -253,6 +253,9 @@ func TestAParkedScopeWaits(t *testing.T) {
 		if err != nil || len(st.Parked) != 1 || st.Parked[0].Reason != "secondary rate limit" {
 			t.Errorf("Stats.Parked = %+v, %v, want the one", st.Parked, err)
 		}
+		if row := w.work(7); !row.Parked.Equal(w.now().Add(30 * time.Second)) {
+			t.Errorf("Due says that 7 is parked until %v, want half a minute from %v", row.Parked, w.now())
+		}
 		if err := w.MarkDue(w.ctx, pull.PullKey(1, 1), pull.Bulk); err != nil {
 			t.Fatal(err)
 		}
