@@ -98,3 +98,21 @@ func TestLabelsThatContradictThemselves(t *testing.T) {
 		}
 	})
 }
+
+// TestTwoHooks: beside the App's webhook, the repository has one of its own that leads to the same service, left over
+// from a trial with a token. Its deliveries name no installation; they must not take the App's access away.
+func TestTwoHooks(t *testing.T) {
+	hostile(t, func(t *testing.T, s *world) {
+		s.policy("version: 1\nlabels: { docs: { files: \"docs/**\" } }\n")
+		s.start()
+		s.repo.Hook(s.hub.User("carol"), githubtest.HookOptions{URL: "http://service.test/webhook", Secret: secret})
+		s.settle()
+		for i := range 5 {
+			pr := s.pullOf(fmt.Sprintf("topic-%d", i), map[string]string{fmt.Sprintf("docs/%d.md", i): "a\n"})
+			s.settle()
+			if got := pr.Labels(); len(got) != 1 {
+				t.Errorf("pull request %d has the labels %v, want docs", pr.Number(), got)
+			}
+		}
+	})
+}

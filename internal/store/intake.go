@@ -77,6 +77,9 @@ func (s *Store) intake(ctx context.Context, limit int, route func(pull.Delivery)
 		if n == 0 {
 			return errNothing
 		}
+		if err := t.fillInstallations(batch); err != nil {
+			return err
+		}
 		for i := range batch {
 			d := &batch[i]
 			if d.err == nil {
@@ -142,6 +145,35 @@ type marking struct {
 	since time.Time
 	scope pull.Scope
 	gen   int64
+}
+
+// fillInstallations gives hints that name no installation the one that was last heard of from their repository. A webhook
+// of the repository itself names none; beside the App's own, it must not take the App's access away.
+func (t *tx) fillInstallations(batch []taken) error {
+	if t.s.o.Scope(pull.Hint{Installation: 1}).Installation() == 0 {
+		return nil // not acting as an App
+	}
+	heard := make(map[int64]int64)
+	for i := range batch {
+		if h := &batch[i].Hint; h.Installation != 0 {
+			heard[h.Repo.ID] = h.Installation
+		}
+	}
+	for i := range batch {
+		h := &batch[i].Hint
+		if h.Installation != 0 || h.Repo.ID == 0 {
+			continue
+		}
+		if _, ok := heard[h.Repo.ID]; !ok {
+			var scope string
+			if _, err := t.row(repositoryScope, []any{h.Repo.ID}, &scope); err != nil {
+				return err
+			}
+			heard[h.Repo.ID] = pull.Scope(scope).Installation()
+		}
+		h.Installation = heard[h.Repo.ID]
+	}
+	return nil
 }
 
 // A heading is what a batch says of the head of a pull request: the newest, or that it is no longer open.
