@@ -420,7 +420,7 @@ func serve(t *testing.T, d *Dashboard) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: d, ConnContext: ConnContext, ReadTimeout: 300 * time.Millisecond, WriteTimeout: 500 * time.Millisecond}
+	s := &http.Server{Handler: d, ConnContext: ConnContext, ReadTimeout: time.Second, WriteTimeout: 1500 * time.Millisecond}
 	s.RegisterOnShutdown(d.Disconnect)
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
@@ -458,7 +458,7 @@ func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 		t.Fatalf("the stream ended before %s: %v", want, lines.Err())
 	}
 	until(`"type":"snapshot"`)
-	time.Sleep(900 * time.Millisecond) // beyond both time-outs
+	time.Sleep(2 * time.Second) // beyond both time-outs
 	s.change(0, "after the time-outs")
 	until("after the time-outs")
 }

@@ -277,8 +277,7 @@ func TestGroupCommit(t *testing.T) {
 	for i := range 100 {
 		accept(i + 2)
 	}
-	eventually(t, "the others wait", d.inbox.Busy)
-	time.Sleep(50 * time.Millisecond) // until all hundred are in
+	eventually(t, "the others wait", func() bool { return d.inbox.Waiting() == 100 })
 	if n := d.rows(t); n != 0 {
 		t.Errorf("%d rows before the first commit, want 0", n)
 	}
@@ -377,8 +376,7 @@ func TestDrainsAtTheEnd(t *testing.T) {
 	for i := range 10 {
 		accept(i + 1)
 	}
-	eventually(t, "ten wait", d.inbox.Busy)
-	time.Sleep(50 * time.Millisecond)
+	eventually(t, "ten wait", func() bool { return d.inbox.Waiting() == 10 })
 	d.stop()
 	close(gate)
 	for range 11 {
@@ -400,7 +398,7 @@ func TestDrainsAtTheEnd(t *testing.T) {
 // leaves the others alone.
 func TestFullAndSlow(t *testing.T) {
 	gate := make(chan struct{})
-	d := newDesk(t, sqliteURL(t), delivery.Options{WaitingRows: 3, Patience: 300 * time.Millisecond}, func(op string, committed bool) error {
+	d := newDesk(t, sqliteURL(t), delivery.Options{WaitingRows: 3, Patience: 2 * time.Second}, func(op string, committed bool) error {
 		if op == "insert" && !committed {
 			<-gate
 		}
@@ -417,7 +415,7 @@ func TestFullAndSlow(t *testing.T) {
 	for i := range 3 {
 		accept(ctx, fmt.Sprint("d", i))
 	}
-	time.Sleep(30 * time.Millisecond)
+	eventually(t, "three wait", func() bool { return d.inbox.Waiting() == 3 })
 	if _, err := d.inbox.Accept(t.Context(), some("one too many", 1)); !errors.Is(err, delivery.ErrBusy) {
 		t.Errorf("Accept into a full inbox = %v, want %v", err, delivery.ErrBusy)
 	}
@@ -537,7 +535,7 @@ func TestRowErrors(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
-	time.Sleep(20 * time.Millisecond) // so that the three are one batch
+	eventually(t, "the three wait, and will be one batch", func() bool { return in.Waiting() == 3 })
 	go func() { done <- in.Run(ctx) }()
 	wg.Wait()
 	stop()

@@ -148,12 +148,13 @@ func TestFaultsOfWrites(t *testing.T) {
 
 // Go's own transport tells whether there ever was a connection; that settles what is sent and what is not.
 func TestWritesOverARealConnection(t *testing.T) {
-	hangs := make(chan struct{})
+	hangs, arrived := make(chan struct{}), make(chan struct{}, 1)
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		if strings.HasSuffix(r.URL.Path, "/merge") {
 			panic(http.ErrAbortHandler) // closes the connection without an answer
 		}
+		arrived <- struct{}{}
 		<-hangs
 	}))
 	defer s.Close()
@@ -162,8 +163,9 @@ func TestWritesOverARealConnection(t *testing.T) {
 	_, err := w.do(mergeIt)
 	wantFault(t, "Apply(merge) that was cut off", err, pull.FaultUnclear)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 1300*time.Millisecond) // the second between writes, and a little
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	go func() { <-arrived; cancel() }()
 	_, err = w.Apply(ctx, pull.ScopeToken, seven, addBug)
 	wantFault(t, "Apply(label.add) without an answer", err, pull.FaultUnclear)
 
