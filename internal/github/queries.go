@@ -181,7 +181,7 @@ fragment contexts on StatusCheckRollupContextConnection {
       title
       summary
       isRequired(pullRequestNumber: $number)
-      checkSuite { app { databaseId slug } }
+      checkSuite { databaseId createdAt app { databaseId slug } }
     }
     ... on StatusContext {
       context

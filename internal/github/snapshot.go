@@ -373,6 +373,7 @@ func (l *look) check(s *pull.Snapshot, e gqlContext) {
 		run := pull.Check{
 			ID: e.DatabaseID, Name: e.Name, State: runState(e.Status, e.Conclusion), Detail: strings.ToLower(e.Status),
 			Required: e.IsRequired, StartedAt: utc(e.StartedAt), URL: webURL(e.Permalink),
+			Suite: e.CheckSuite.DatabaseID, SuiteAt: e.CheckSuite.CreatedAt.UTC(),
 		}
 		if e.Conclusion != "" {
 			run.Detail = strings.ToLower(e.Conclusion)
@@ -504,7 +505,9 @@ type (
 		ExternalID            string
 		Title, Summary        string
 		CheckSuite            struct {
-			App *struct {
+			DatabaseID int64
+			CreatedAt  time.Time
+			App        *struct {
 				DatabaseID int64
 				Slug       string
 			}

@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"slices"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -41,6 +42,39 @@ func TestLatestChecks(t *testing.T) {
 	for i := range want {
 		if got[i].State != want[i] {
 			t.Errorf("LatestChecks()[%d] = %s of %s/%s, want %s", i, got[i].State, got[i].App, got[i].Name, want[i])
+		}
+	}
+}
+
+// TestWorkflowsWithOneJobName: GitHub Actions makes a suite for each workflow and each event. That a later workflow passes
+// does not make the failure of another one history.
+func TestWorkflowsWithOneJobName(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	run := func(id, suite int64, after time.Duration, detail string) Check {
+		st := map[string]CheckState{"success": CheckPassed, "in_progress": CheckPending}[detail]
+		if st == "" {
+			st = CheckFailed
+		}
+		return Check{ID: id, App: "github-actions", AppID: 15368, Name: "build", State: st, Detail: detail, Suite: suite, SuiteAt: at.Add(after)}
+	}
+	for _, tt := range []struct {
+		name string
+		runs []Check
+		want []CheckState
+	}{
+		{"two workflows of one push", []Check{run(1, 1, 0, "failure"), run(2, 2, time.Second, "success")}, []CheckState{CheckFailed, CheckPassed}},
+		{"the first of them run again", []Check{run(1, 1, 0, "failure"), run(2, 2, time.Second, "success"), run(3, 1, 0, "success")}, []CheckState{CheckPassed, CheckPassed}},
+		{"one workflow, started again later", []Check{run(1, 1, 0, "failure"), run(2, 2, 5*time.Minute, "success")}, []CheckState{CheckPassed}},
+		{"one workflow, started again at once", []Check{run(1, 1, 0, "cancelled"), run(2, 2, 3*time.Second, "success")}, []CheckState{CheckPassed}},
+		{"the newer one cancelled", []Check{run(1, 1, 0, "success"), run(2, 2, 3*time.Second, "cancelled")}, []CheckState{CheckPassed, CheckFailed}},
+		{"still running", []Check{run(2, 2, 3*time.Second, "success"), run(1, 1, 0, "in_progress")}, []CheckState{CheckPassed, CheckPending}},
+	} {
+		var got []CheckState
+		for _, c := range (&Snapshot{Checks: tt.runs}).LatestChecks() {
+			got = append(got, c.State)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: LatestChecks = %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }

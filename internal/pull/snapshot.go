@@ -174,6 +174,10 @@ type Check struct {
 	Required  bool       `json:"required"` // GitHub requires it before a merge
 	StartedAt time.Time  `json:"started_at"`
 	URL       string     `json:"url"`
+	// Suite is what the run belongs to, and SuiteAt when that began. A commit has one for each App, and for GitHub Actions
+	// one for each time that a workflow was started; a re-run stays in its suite. 0 for a commit status.
+	Suite   int64     `json:"suite,omitempty"`
+	SuiteAt time.Time `json:"suite_at,omitzero"`
 }
 
 // A CheckState is what a check means for a decision.
@@ -186,33 +190,55 @@ const (
 	CheckFailed  CheckState = "failed"
 )
 
-// LatestChecks returns the run that counts of each (app, name): the newest. A run that started again after an older
-// success is pending, and a later success makes an older failure history.
+// together is how far apart the suites may be created that one event starts, several workflows at a time.
+const together = time.Minute
+
+// LatestChecks returns the runs that count. Of each (app, name) that is the newest: a run that started again after an
+// older success is pending, and a later success makes an older failure history.
+//
+// Two workflows may have a job of the same name, and nothing that GitHub shows to everybody tells their runs from those
+// of one workflow that was started twice, but that their suites begin together. Then neither speaks for the other, and
+// both count, unless one was cancelled, which is what happens to a workflow that is started anew.
 func (s *Snapshot) LatestChecks() []Check {
 	type id struct {
 		app  int64
 		slug string
 		name string
 	}
-	at := map[id]int{}
-	var out []Check
+	type run struct {
+		id
+		suite int64
+	}
+	required := map[id]bool{}
+	last := map[id]time.Time{} // when the newest suite was created
+	at := map[run]int{}
+	var newest []Check // of each suite
 	for _, c := range s.Checks {
-		k := id{c.AppID, c.App, c.Name}
+		k := run{id{c.AppID, c.App, c.Name}, c.Suite}
+		required[k.id] = required[k.id] || c.Required
+		if c.SuiteAt.After(last[k.id]) {
+			last[k.id] = c.SuiteAt
+		}
 		i, seen := at[k]
 		if !seen {
-			at[k] = len(out)
-			out = append(out, c)
+			at[k] = len(newest)
+			newest = append(newest, c)
 			continue
 		}
-		old := out[i]
 		// Check run ids only grow; they settle two runs of the same second, and a queued run that has not started.
-		newer := c.ID > old.ID || (c.ID == old.ID && c.StartedAt.After(old.StartedAt))
-		if newer {
-			c.Required = c.Required || old.Required
-			out[i] = c
-		} else {
-			out[i].Required = out[i].Required || c.Required
+		if old := newest[i]; c.ID > old.ID || (c.ID == old.ID && c.StartedAt.After(old.StartedAt)) {
+			newest[i] = c
 		}
+	}
+	var out []Check
+	for _, c := range newest {
+		k := id{c.AppID, c.App, c.Name}
+		age := last[k].Sub(c.SuiteAt)
+		if age > together || (age > 0 && c.Detail == "cancelled") {
+			continue
+		}
+		c.Required = required[k]
+		out = append(out, c)
 	}
 	return out
 }
