@@ -197,6 +197,13 @@ func (a *App) watch() {
 		case !a.cfg.AgentsEnabled:
 			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "AGENTS_ENABLED=false: observes only"}
 		}
+		if since, auth, ok := a.github.Trouble(); ok {
+			what := "GitHub can't be reached, or answers with errors of its own"
+			if auth {
+				what = "GitHub does not accept the credentials"
+			}
+			return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("%s, since %s UTC; what is due waits", what, since.UTC().Format("15:04:05"))}
+		}
 		if skew := a.github.Skew(); skew.Abs() > time.Minute {
 			return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("this machine's clock is %s off GitHub's", skew.Round(time.Second))}
 		}

@@ -64,8 +64,9 @@ type Client struct {
 	metrics *telemetry.Metrics
 	log     *slog.Logger
 
-	skew  atomic.Int64 // GitHub's clock minus ours, nanoseconds, as last seen
-	pages pageSizes
+	skew    atomic.Int64 // GitHub's clock minus ours, nanoseconds, as last seen
+	trouble atomic.Pointer[trouble]
+	pages   pageSizes
 
 	mu       sync.Mutex
 	limiters map[pull.Scope]*limiter
@@ -190,6 +191,34 @@ func (c *Client) InstallationFor(ctx context.Context, owner, repo string) (pull.
 // Skew is how far GitHub's clock was ahead of ours when it last answered; 0 before it did. Tokens of an App are
 // refused when it exceeds a minute.
 func (c *Client) Skew() time.Duration { return time.Duration(c.skew.Load()) }
+
+// A trouble is a row of requests of which GitHub answered none.
+type trouble struct {
+	since time.Time
+	auth  bool // it refuses the credentials, as against no answer worth the name
+}
+
+// Trouble says since when GitHub has not taken part: it refuses the credentials (auth), or it can't be reached or answers
+// with errors of its own. ok is false while the last request was answered, be it with a no.
+func (c *Client) Trouble() (since time.Time, auth, ok bool) {
+	t := c.trouble.Load()
+	if t == nil {
+		return time.Time{}, false, false
+	}
+	return t.since, t.auth, true
+}
+
+// noteTrouble keeps the first of a row, and forgets it when GitHub answers.
+func (c *Client) noteTrouble(f *pull.Fault) {
+	if f == nil || (f.Class != pull.FaultAuth && f.Class != pull.FaultUnavailable && f.Class != pull.FaultUnclear) {
+		c.trouble.Store(nil)
+		return
+	}
+	auth := f.Class == pull.FaultAuth
+	if t := c.trouble.Load(); t == nil || t.auth != auth {
+		c.trouble.Store(&trouble{since: time.Now(), auth: auth})
+	}
+}
 
 // us is the account behind a scope. GitHub's viewer is of type User in the schema even for an App.
 func us(scope pull.Scope, id int64, login string) pull.Actor {

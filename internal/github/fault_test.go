@@ -305,3 +305,38 @@ func TestRedirectsInCirclesEnd(t *testing.T) {
 		}
 	})
 }
+
+// TestTrouble: from the first request that GitHub does not answer, until it answers one, be it with a no.
+func TestTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var answer func() (*http.Response, error)
+		w := newWorld(t, &hub{serve: func(int, sent) (*http.Response, error) { return answer() }})
+		status := func(code int) func() (*http.Response, error) {
+			return func() (*http.Response, error) { return reply(code, `{"message":"so"}`) }
+		}
+		away := func() (*http.Response, error) { return nil, errors.New("connection refused") }
+		began := time.Now()
+		for _, tt := range []struct {
+			name     string
+			answer   func() (*http.Response, error)
+			since    time.Duration
+			auth, ok bool
+		}{
+			{"a no", status(422), 0, false, false},
+			{"502", status(502), 10 * time.Second, false, true},
+			{"no answer", away, 10 * time.Second, false, true},
+			{"401", status(401), 30 * time.Second, true, true},
+			{"401 again", status(401), 30 * time.Second, true, true},
+			{"not there", status(404), 0, false, false},
+			{"no answer once more", away, 60 * time.Second, false, true},
+		} {
+			answer = tt.answer
+			_, _ = w.do(addBug)
+			since, auth, ok := w.Trouble()
+			if ok != tt.ok || auth != tt.auth || (ok && since.Sub(began).Truncate(10*time.Second) != tt.since) {
+				t.Errorf("after %s: Trouble = %v after the beginning, %v, %v; want %v, %v, %v", tt.name, since.Sub(began), auth, ok, tt.since, tt.auth, tt.ok)
+			}
+			time.Sleep(time.Until(began.Add(time.Since(began).Truncate(10*time.Second) + 10*time.Second)))
+		}
+	})
+}

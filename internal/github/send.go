@@ -308,6 +308,7 @@ func (c *Client) park(scope pull.Scope, f *pull.Fault, h http.Header) *pull.Faul
 
 // count tells the metrics how a request ended.
 func (c *Client) count(q call, f *pull.Fault) {
+	c.noteTrouble(f)
 	if f == nil {
 		c.metrics.APICall(q.op, "ok")
 		return
