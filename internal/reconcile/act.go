@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,7 +29,7 @@ func (p *pass) act(ctx context.Context, s pull.Snapshot, a pull.Action, m pull.M
 	}
 	began := time.Now()
 	id, err := p.forge.Apply(ctx, p.claim.Scope, s, a)
-	if pull.ErrLost == context.Cause(ctx) {
+	if errors.Is(context.Cause(ctx), pull.ErrLost) {
 		return m, nil, pull.ErrLost
 	}
 	now := p.store.Now()
@@ -41,13 +42,14 @@ func (p *pass) act(ctx context.Context, s pull.Snapshot, a pull.Action, m pull.M
 		m = remember(m, a, s)
 		p.acted++
 		p.o.Metrics.Action(a.Kind, "done")
-		p.log.Info("did "+string(a.Kind), telemetry.KeyTarget, a.Target, telemetry.KeySHA, a.SHA.Short(), "why", a.Why,
-			telemetry.KeyTook, time.Since(began).Round(time.Millisecond))
+		p.log.Info("did "+string(a.Kind), telemetry.KeyAction, a.Kind, telemetry.KeyTarget, a.Target, telemetry.KeySHA, a.SHA.Short(),
+			telemetry.KeyAttempt, in.Attempt, "why", a.Why, telemetry.KeyTook, time.Since(began).Round(time.Millisecond))
 	case isFault && (fault.Class == pull.FaultRefused || fault.Class == pull.FaultPassing || fault.Class == pull.FaultGone):
 		in.Status, in.Error, in.Passing = pull.Failed, fault.Message, fault.Class == pull.FaultPassing
 		in.Failures++
 		p.o.Metrics.Action(a.Kind, "failed")
-		p.log.Warn("GitHub refused "+string(a.Kind), telemetry.KeyTarget, a.Target, telemetry.KeyStatus, fault.Status, telemetry.KeyErr, fault.Message)
+		p.log.Warn("GitHub refused "+string(a.Kind), telemetry.KeyAction, a.Kind, telemetry.KeyTarget, a.Target,
+			telemetry.KeyAttempt, in.Attempt, telemetry.KeyStatus, fault.Status, telemetry.KeyErr, fault.Message)
 	case isFault && fault.Class == pull.FaultMoved:
 		in.Status, in.Error = pull.Superseded, fault.Message
 		p.o.Metrics.Action(a.Kind, "failed")

@@ -2,8 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -119,12 +117,11 @@ func (p *pass) plan(s pull.Snapshot, look Look, settled []pull.Intent, hist pull
 	if err != nil {
 		return pull.Plan{}, fmt.Errorf("keep the verdict of %s: %w", p.claim.Key, err)
 	}
-	sum := sha256.Sum256(tree)
 	plan := pull.Plan{
 		Pull: row(p.claim.Key, s, d),
 		Verdict: pull.Verdict{
 			State: string(d.Verdict.State), Sentence: notice.Sentence(d.Verdict), Tree: tree,
-			Digest: hex.EncodeToString(sum[:12]), Took: took,
+			Digest: d.Verdict.Digest(), Took: took,
 		},
 		Memory:  d.Memory,
 		Settled: settled,
