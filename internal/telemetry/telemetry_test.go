@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -257,6 +258,41 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 	}
 	if text, _ := series(t, m, "application/openmetrics-text; version=1.0.0"); !strings.HasSuffix(text, "# EOF\n") {
 		t.Error("a scraper that asks for OpenMetrics does not get it")
+	}
+}
+
+// A stuck reader takes nothing until it is let go, and then hangs up.
+type stuck struct {
+	*httptest.ResponseRecorder
+	entered chan struct{}
+	leave   chan struct{}
+}
+
+func (s *stuck) Write([]byte) (int, error) {
+	s.entered <- struct{}{}
+	<-s.leave
+	return 0, errors.New("connection reset by peer")
+}
+
+func TestStuckScrapersKeepNobodyFromTheNumbers(t *testing.T) {
+	var log bytes.Buffer
+	h := NewMetrics("", "").Handler(slog.New(slog.NewTextHandler(&log, nil)))
+	get := func(w http.ResponseWriter) { h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil)) }
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() { get(&stuck{httptest.NewRecorder(), entered, leave}) })
+		<-entered
+	}
+	w := httptest.NewRecorder()
+	get(w)
+	close(leave)
+	all.Wait()
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "github_webhooks_total") {
+		t.Errorf("with 20 stuck scrapers /metrics answers %d: %.100s", w.Code, w.Body)
+	}
+	if log.Len() > 0 {
+		t.Errorf("they are in the log: %.300s", log.String())
 	}
 }
 

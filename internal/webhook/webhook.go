@@ -51,12 +51,13 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 }
 
-// Timeouts sets what bounds a slow or large request before it reaches a handler. GitHub gives up after 10 seconds; a
-// request must have arrived within 8. The read deadline stays on the connection: a handler that streams for longer
-// lifts it with http.NewResponseController(w).SetReadDeadline(time.Time{}).
+// Timeouts sets what bounds a slow or large request before it reaches a handler, and an answer that nobody reads. GitHub
+// gives up after 10 seconds; a request must have arrived within 8. The deadlines stay on the connection: a handler that
+// streams for longer moves them with http.NewResponseController(w).
 func Timeouts(s *http.Server) {
 	s.ReadHeaderTimeout = 5 * time.Second
 	s.ReadTimeout = 8 * time.Second
+	s.WriteTimeout = 30 * time.Second
 	s.IdleTimeout = 2 * time.Minute
 	s.MaxHeaderBytes = 64 << 10
 }

@@ -574,8 +574,8 @@ func TestSlowSenders(t *testing.T) {
 	}
 	var c http.Server
 	Timeouts(&c)
-	if c.ReadHeaderTimeout != 5*time.Second || c.ReadTimeout != 8*time.Second || c.MaxHeaderBytes != 64<<10 || c.IdleTimeout == 0 {
-		t.Errorf("Timeouts set %v, %v, %v, %v", c.ReadHeaderTimeout, c.ReadTimeout, c.MaxHeaderBytes, c.IdleTimeout)
+	if c.ReadHeaderTimeout != 5*time.Second || c.ReadTimeout != 8*time.Second || c.MaxHeaderBytes != 64<<10 || c.IdleTimeout == 0 || c.WriteTimeout == 0 {
+		t.Errorf("Timeouts set %v, %v, %v, %v, %v", c.ReadHeaderTimeout, c.ReadTimeout, c.MaxHeaderBytes, c.IdleTimeout, c.WriteTimeout)
 	}
 }
 
