@@ -63,3 +63,40 @@ func TestAConflictThatStays(t *testing.T) {
 		}
 	})
 }
+
+// A cursed forge shows a pull request that nobody can digest.
+type cursed struct{ *hand }
+
+func (cursed) Snapshot(context.Context, pull.Scope, pull.Repo, int) (pull.Snapshot, error) {
+	panic("index out of range")
+}
+
+// TestAPanicIsAFailedPass: a pull request that this code can't digest is given up, and the others are looked at.
+func TestAPanicIsAFailedPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, end := context.WithCancel(t.Context())
+		s, err := store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "x.db"), store.Options{Clock: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if _, _, err := s.Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.MarkDue(ctx, pull.PullKey(5, 1), pull.Ordinary); err != nil {
+			t.Fatal(err)
+		}
+		r := reconcile.New(cursed{&hand{&forge{}, "only", nil}}, s, reconcile.Options{Owner: "only", Metrics: telemetry.NewMetrics("", ""), Log: slog.New(slog.DiscardHandler)})
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		time.Sleep(time.Hour)
+		_, due, err := s.NextDue(ctx)
+		if due || err != nil {
+			t.Errorf("after an hour the key is still due: %v, %v", due, err)
+		}
+		end()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -194,7 +195,7 @@ func (r *Reconciler) Pass(ctx context.Context, stop <-chan struct{}, c pull.Clai
 		r.keepLease(held, drop, c)
 	}()
 	p := pass{Reconciler: r, claim: c, log: log, stop: stop}
-	res, err := p.run(held)
+	res, err := p.safely(held)
 	drop(nil)
 	<-renewed
 
@@ -231,6 +232,18 @@ func (r *Reconciler) Pass(ctx context.Context, stop <-chan struct{}, c pull.Clai
 	log.Log(ctx, level, "pass "+string(res.Outcome), "answered", len(attempts), "acted", p.acted,
 		telemetry.KeyTook, time.Since(began).Round(time.Millisecond), telemetry.KeyErr, res.Error)
 	return res
+}
+
+// safely makes the pass, and turns a panic into a failed one. A pull request's content is up to whoever opened it: one
+// that this code can't digest becomes a dead letter, and must not take the service down, again after every restart.
+func (p *pass) safely(ctx context.Context) (res pull.PassResult, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.log.Error("a pass panicked", telemetry.KeyErr, fmt.Sprint(v), "stack", string(debug.Stack()))
+			err = fmt.Errorf("pass over %s: a bug in the service: %v", p.claim.Key, v)
+		}
+	}()
+	return p.run(ctx)
 }
 
 // keepLease renews the lease until ctx ends, and ends the pass when the lease is lost.
