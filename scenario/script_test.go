@@ -21,6 +21,7 @@ import (
 //
 //	token                              the service acts with a personal token instead of as an App
 //	policy FILE | policy none          commits a file of the archive as main's .github/pr-manager.yml, or takes it away
+//	defaults FILE | defaults none      the same in the owner's .github repository, of which GitHub tells nobody
 //	branch NAME PATH[:LINES]…          makes a branch of main with files, each of so many lines
 //	open N BRANCH "TITLE" [by USER] [draft] [fork]
 //	push N PATH[:LINES]… [by USER]     commits to the pull request's branch
@@ -47,6 +48,8 @@ type story struct {
 	heads map[*githubtest.PR]source
 	files map[string]string
 	late  map[string][]string // commands to do before an operation
+
+	defaults *githubtest.Repo // the owner's .github repository, once there is one
 }
 
 // A source is where a pull request's head branch lives.
@@ -183,7 +186,7 @@ func (s *story) do(words []string) error {
 		s.start()
 	}
 	switch verb {
-	case "policy":
+	case "policy", "defaults":
 		text, ok := s.files[words[0]]
 		if words[0] == "none" {
 			text, ok = githubtest.Deleted, true
@@ -191,7 +194,15 @@ func (s *story) do(words []string) error {
 		if !ok {
 			return fmt.Errorf("the archive has no file %s", words[0])
 		}
-		s.repo.Push("main", map[string]string{".github/pr-manager.yml": text}, "Change the policy", carol)
+		repo := s.repo
+		if verb == "defaults" {
+			if s.defaults == nil {
+				s.defaults = s.hub.Repo("octo/.github", githubtest.RepoOptions{})
+				s.defaults.Grant(carol, githubtest.CanMaintain)
+			}
+			repo = s.defaults
+		}
+		repo.Push("main", map[string]string{".github/pr-manager.yml": text}, "Change the policy", carol)
 		return nil
 	case "branch":
 		s.repo.Push(words[0], s.content(words[1:]), "Work on "+words[0], user("alice"))
