@@ -113,6 +113,10 @@ func (w write) addLabel() (int64, *pull.Fault) {
 // removeLabel takes one label off. GitHub says of a label that is not there "Label does not exist"; any other 404 is
 // about the pull request, or a permission.
 func (w write) removeLabel() *pull.Fault {
+	if w.a.Target == "." || w.a.Target == ".." {
+		// What such an address leads to depends on who stands in between; one reading of it takes every label off.
+		return w.refuse("a label of that name has no address of its own")
+	}
 	f := w.send("label.remove", http.MethodDelete, w.path("issues", strconv.Itoa(w.s.Number), "labels", w.a.Target), nil, nil)
 	if f != nil && f.Status == http.StatusNotFound && strings.Contains(strings.ToLower(f.Message), "label does not exist") {
 		return nil

@@ -194,6 +194,7 @@ func TestNonsenseIsNotSent(t *testing.T) {
 		"a deletion of anything":        {seven, pull.Action{Kind: pull.DeleteBranch, Target: "topic"}},
 		"a deletion in a fork":          {fork, deleteIt},
 		"deleting the default branch":   {seven, onMain},
+		"removing a label called .":     {seven, pull.Action{Kind: pull.RemoveLabel, Target: "."}},
 		"something that does not exist": {seven, pull.Action{Kind: "explode"}},
 	} {
 		h := always(200, `{}`)
