@@ -29,6 +29,7 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/visitor"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/webhook"
 )
 
@@ -237,7 +238,7 @@ func ours(ctx context.Context, url string) (receiver, error) {
 	inbox = delivery.NewInbox(kept, m, log, delivery.Options{Committed: intake.Nudge})
 	h := webhook.New(webhook.Options{
 		Secrets: func() [][]byte { return [][]byte{[]byte(secret)} }, Validate: true,
-		RateLimit: webhook.RateLimit{Enabled: true, Max: 100, Window: time.Minute},
+		RateLimit: visitor.RateLimit{Enabled: true, Max: 100, Window: time.Minute},
 	}, inbox, m, log)
 	first, err := st.Stats(ctx)
 	if err != nil {

@@ -140,7 +140,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 	})
 	a.dashboard = dashboard.New(reader{a.store}, dashboard.Options{
 		Token: cfg.Secrets.Dashboard, Origin: cfg.DashboardOrigin, PublicURL: cfg.PublicURL,
-		TrustedProxies: cfg.TrustedProxies, RateLimit: dashboard.RateLimit(cfg.RateLimit),
+		TrustedProxies: cfg.TrustedProxies, RateLimit: cfg.RateLimit,
 		Version: o.Version, Logger: a.log, Metrics: a.metrics, Secrets: a.o.Secrets, Demo: o.Demo,
 		ReadOnly: !cfg.AgentsEnabled || !a.github.Configured(),
 	})
@@ -154,7 +154,7 @@ func (a *App) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/webhook", webhook.New(webhook.Options{
 		Secrets: a.cfg.Secrets.Webhook, Validate: a.cfg.SignatureValidation, TrustedProxies: a.cfg.TrustedProxies,
-		RateLimit: webhook.RateLimit(a.cfg.RateLimit),
+		RateLimit: a.cfg.RateLimit,
 	}, a.inbox, a.metrics, a.log))
 	mux.HandleFunc("/health", a.health.ServeHealth)
 	mux.HandleFunc("/ready", a.health.ServeReady)

@@ -25,6 +25,8 @@ import (
 
 	"github.com/agnivade/levenshtein"
 	"github.com/joho/godotenv"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/visitor"
 )
 
 // Config is everything that the service can be told from outside. Make one with [Load], or with [Default] where the
@@ -54,21 +56,14 @@ type Config struct {
 	PublicURL       string // an origin: links in checks and statuses begin with it
 	DashboardOrigin string // the one origin that CORS allows
 	TrustedProxies  []netip.Prefix
-	RateLimit       RateLimit
-	TLSCertFile     string // both or none
+	RateLimit       visitor.RateLimit // of failed signatures and failed sign-ins, for one client address
+	TLSCertFile     string            // both or none
 	TLSKeyFile      string
 
 	LogLevel    slog.Level
 	LogFormat   string // "json", "text", or "": JSON, and text on a terminal
 	DataDir     string
 	HeapDumpDir string
-}
-
-// A RateLimit bounds failed signatures and failed sign-ins of one client address.
-type RateLimit struct {
-	Enabled bool
-	Max     int
-	Window  time.Duration
 }
 
 // Repositories are the patterns of GITHUB_REPOSITORY: "owner/repo" or "owner/*". Without any, every repository that
@@ -124,7 +119,7 @@ func Default() Config {
 		Retention:       30 * 24 * time.Hour,
 		PublicURL:       "http://localhost:3001",
 		DashboardOrigin: "http://localhost:3001",
-		RateLimit:       RateLimit{Enabled: true, Max: 100, Window: time.Minute},
+		RateLimit:       visitor.RateLimit{Enabled: true, Max: 100, Window: time.Minute},
 		LogLevel:        slog.LevelInfo,
 		DataDir:         "data",
 		HeapDumpDir:     "data",

@@ -22,6 +22,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/visitor"
 )
 
 // canary is part of every secret that these tests plant, so that one search finds a leak of any.
@@ -134,7 +136,7 @@ func TestLoadEverything(t *testing.T) {
 		{"SweepInterval", c.SweepInterval, time.Hour},
 		{"AuditInterval", c.AuditInterval, 90 * time.Second},
 		{"DashboardOrigin", c.DashboardOrigin, "http://10.0.0.1:8080"},
-		{"RateLimit", c.RateLimit, RateLimit{Max: 7, Window: 15 * time.Minute}},
+		{"RateLimit", c.RateLimit, visitor.RateLimit{Max: 7, Window: 15 * time.Minute}},
 		{"LogLevel", c.LogLevel, slog.LevelDebug},
 		{"LogFormat", c.LogFormat, "text"},
 		{"TLS", c.TLSCertFile + c.TLSKeyFile, "c.pemk.pem"},

@@ -12,8 +12,9 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/visitor"
 )
 
 const (
@@ -51,13 +52,13 @@ func (d *Dashboard) private(next handlerFunc) handlerFunc {
 // failed too often is not compared at all, so that waiting is the only way on.
 func (d *Dashboard) checkToken(r *http.Request, token, given string) error {
 	addr := d.clientAddr(r)
-	if wait := d.fails.blocked(addr, time.Now()); wait > 0 {
+	if wait := d.fails.Blocked(addr, time.Now()); wait > 0 {
 		return tooMany(wait)
 	}
 	// Digests are compared: equal lengths whatever was given, so that not even the length can be timed.
 	a, b := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(given))
 	if subtle.ConstantTimeCompare(a[:], b[:]) != 1 {
-		d.fails.failed(addr, time.Now())
+		d.fails.Failed(addr, time.Now())
 		d.log.Warn("dashboard sign-in failed", "address", addr.String())
 		return errWrongToken
 	}
@@ -86,7 +87,7 @@ func onThisMachine(r *http.Request) bool {
 			return false
 		}
 	}
-	return remoteAddr(r).IsLoopback() && loopbackHost(r.Host)
+	return visitor.Remote(r).IsLoopback() && loopbackHost(r.Host)
 }
 
 func loopbackHost(host string) bool {
@@ -101,47 +102,14 @@ func loopbackHost(host string) bool {
 	return err == nil && a.IsLoopback()
 }
 
-// remoteAddr is the other end of the connection; the zero Addr when it has no IP address.
-func remoteAddr(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap()
-}
-
-func (d *Dashboard) trusted(a netip.Addr) bool {
-	for _, p := range d.o.TrustedProxies {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
-// clientAddr is the client's address: the other end, or, when that is a trusted proxy, the last address in
-// X-Forwarded-For that is not one.
+// clientAddr is the client's address, as far as trusted proxies tell it.
 func (d *Dashboard) clientAddr(r *http.Request) netip.Addr {
-	addr := remoteAddr(r)
-	if !d.trusted(addr) {
-		return addr
-	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		if addr = a.Unmap(); !d.trusted(addr) {
-			break
-		}
-	}
-	return addr
+	return visitor.Addr(r, d.o.TrustedProxies)
 }
 
 // secure reports whether the client speaks https, to us or to a trusted proxy.
 func (d *Dashboard) secure(r *http.Request) bool {
-	return r.TLS != nil || (d.trusted(remoteAddr(r)) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"))
+	return r.TLS != nil || (visitor.Trusted(visitor.Remote(r), d.o.TrustedProxies) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"))
 }
 
 func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) error {
@@ -233,79 +201,6 @@ func (s *session) valid(cookie string, now time.Time) bool {
 		return false
 	}
 	return now.Unix() < int64(binary.BigEndian.Uint64(b[:8]))
-}
-
-// A limiter counts failures per client address in windows. It forgets the oldest addresses rather than grow.
-type limiter struct {
-	RateLimit
-	mu   sync.Mutex
-	seen map[netip.Addr]*failures
-}
-
-type failures struct {
-	n     int
-	since time.Time
-}
-
-const limiterSize = 10_000
-
-func newLimiter(l RateLimit) *limiter {
-	return &limiter{RateLimit: l, seen: map[netip.Addr]*failures{}}
-}
-
-// group is what counts as one client: an IPv6 customer has at least a /64.
-func group(a netip.Addr) netip.Addr {
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return a
-}
-
-// blocked returns how long an address has to wait, 0 when it may try.
-func (l *limiter) blocked(a netip.Addr, now time.Time) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f := l.seen[group(a)]
-	if !l.Enabled || f == nil || f.n < l.Max {
-		return 0
-	}
-	return max(0, f.since.Add(l.Window).Sub(now))
-}
-
-func (l *limiter) failed(a netip.Addr, now time.Time) {
-	if !l.Enabled {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	k := group(a)
-	f := l.seen[k]
-	if f == nil || now.Sub(f.since) >= l.Window {
-		if f == nil && len(l.seen) >= limiterSize {
-			l.forget(now)
-		}
-		f = &failures{since: now}
-		l.seen[k] = f
-	}
-	f.n++
-}
-
-// forget drops what is over, or the oldest when nothing is.
-func (l *limiter) forget(now time.Time) {
-	var oldest netip.Addr
-	var at time.Time
-	for a, f := range l.seen {
-		if now.Sub(f.since) >= l.Window {
-			delete(l.seen, a)
-		} else if at.IsZero() || f.since.Before(at) {
-			oldest, at = a, f.since
-		}
-	}
-	if len(l.seen) >= limiterSize {
-		delete(l.seen, oldest)
-	}
 }
 
 func seconds(d time.Duration) string {

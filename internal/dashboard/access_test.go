@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/visitor"
 )
 
 const testToken = "correct-horse-battery"
@@ -218,7 +220,7 @@ func TestFormsFromOtherSitesAreRefused(t *testing.T) {
 func TestFailedSignInsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := New(newFake(), withToken(Options{
-			RateLimit: RateLimit{Enabled: true, Max: 3, Window: time.Minute}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+			RateLimit: visitor.RateLimit{Enabled: true, Max: 3, Window: time.Minute}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		}))
 		try := func(token string, mods ...func(*http.Request)) *httptest.ResponseRecorder {
 			r := form("/sign-in", url.Values{"token": {token}})
@@ -259,25 +261,6 @@ func TestFailedSignInsAreLimited(t *testing.T) {
 			t.Errorf("a minute later = %d, want 303", w.Code)
 		}
 	})
-}
-
-func TestTheLimiterStaysSmall(t *testing.T) {
-	l := newLimiter(RateLimit{Enabled: true, Max: 1, Window: time.Hour})
-	now := time.Now()
-	for i := range 3 * limiterSize {
-		l.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now.Add(time.Duration(i)))
-		if i > limiterSize+50 { // forgetting looks at all of them; enough is enough
-			break
-		}
-	}
-	if n := len(l.seen); n > limiterSize {
-		t.Errorf("the limiter remembers %d addresses, want at most %d", n, limiterSize)
-	}
-	a, b := netip.MustParseAddr("2001:db8:1:2::1"), netip.MustParseAddr("2001:db8:1:2:ffff::9")
-	l.failed(a, now)
-	if l.blocked(b, now) == 0 {
-		t.Error("two addresses of one IPv6 customer count apart, want together")
-	}
 }
 
 func TestSecurityHeaders(t *testing.T) {

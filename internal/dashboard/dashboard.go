@@ -30,6 +30,7 @@ import (
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/visitor"
 )
 
 // A Reader answers with the read models of the pages. It may be asked from many goroutines; no call may take part in
@@ -108,25 +109,18 @@ type Decision struct {
 
 // Options are what a dashboard is made with.
 type Options struct {
-	Token          func() string  // DASHBOARD_TOKEN now; "" for none
-	Origin         string         // DASHBOARD_ORIGIN: the one origin that CORS allows
-	PublicURL      string         // where people reach the pages
-	TrustedProxies []netip.Prefix // whose X-Forwarded-* is believed
-	RateLimit      RateLimit      // of failed sign-ins
-	MaxClients     int            // of the event stream; 0 means 1,000
+	Token          func() string     // DASHBOARD_TOKEN now; "" for none
+	Origin         string            // DASHBOARD_ORIGIN: the one origin that CORS allows
+	PublicURL      string            // where people reach the pages
+	TrustedProxies []netip.Prefix    // whose X-Forwarded-* is believed
+	RateLimit      visitor.RateLimit // of failed sign-ins
+	MaxClients     int               // of the event stream; 0 means 1,000
 	Version        string
 	Logger         *slog.Logger
 	Metrics        *telemetry.Metrics
 	Secrets        *telemetry.Secrets
 	Demo           bool // the page says that GitHub is a simulation
 	ReadOnly       bool // the page says that the service only observes: no credentials, or switched off
-}
-
-// A RateLimit bounds failed sign-ins of one client address. The zero value does not limit.
-type RateLimit struct {
-	Enabled bool
-	Max     int // failures in a window, before attempts are refused unseen
-	Window  time.Duration
 }
 
 // A Dashboard is an http.Handler that serves the pages. Make it with New, and run Run for the event stream.
@@ -137,7 +131,7 @@ type Dashboard struct {
 	started time.Time
 	public  *url.URL
 	csrf    *http.CrossOriginProtection
-	fails   *limiter
+	fails   *visitor.Limiter
 	session atomic.Pointer[session]
 	hub     *hub
 
@@ -166,7 +160,7 @@ func New(r Reader, o Options) *Dashboard {
 	d := &Dashboard{
 		o: o, read: r, log: o.Logger, started: time.Now(),
 		csrf:  http.NewCrossOriginProtection(),
-		fails: newLimiter(o.RateLimit),
+		fails: visitor.NewLimiter(o.RateLimit),
 		hub:   newHub(r, o),
 	}
 	if u, err := url.Parse(o.PublicURL); err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {

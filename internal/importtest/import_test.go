@@ -28,7 +28,7 @@ var (
 		"internal/webhook", "internal/delivery", "internal/store", "internal/github", "internal/dashboard",
 		"internal/reconcile",
 	}
-	support = []string{"internal/telemetry"}
+	support = []string{"internal/telemetry", "internal/visitor"}
 )
 
 // may says for each package which others of the module it may import, outside its tests. A package that isn't named
@@ -48,6 +48,7 @@ var may = map[string][]string{
 	"internal/reconcile": join(core, support),
 
 	"internal/telemetry":  {"internal/pull"},
+	"internal/visitor":    {},
 	"internal/notice":     {"internal/policy", "internal/mergequeue", "internal/pull"},
 	"internal/policy":     {"internal/pull"},
 	"internal/mergequeue": {"internal/pull"},

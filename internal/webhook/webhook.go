@@ -30,6 +30,7 @@ import (
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/visitor"
 )
 
 // An Inbox keeps deliveries. Accept returns once the delivery is durably kept, or with an error if it is not known to
@@ -46,7 +47,7 @@ type Options struct {
 	// Validate is whether signatures are checked. With true and no secret every webhook is answered 503: better loud
 	// than open.
 	Validate  bool
-	RateLimit RateLimit
+	RateLimit visitor.RateLimit // of failed signatures; a correctly signed webhook is never counted and never refused by it
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 }
@@ -66,7 +67,7 @@ func Timeouts(s *http.Server) {
 func New(o Options, in Inbox, m *telemetry.Metrics, log *slog.Logger) http.Handler {
 	return &handler{
 		Options: o, inbox: in, metrics: m, log: log,
-		limit: limiter{RateLimit: o.RateLimit, table: map[netip.Prefix]*failures{}},
+		limit: visitor.NewLimiter(o.RateLimit),
 	}
 }
 
@@ -76,7 +77,7 @@ type handler struct {
 	metrics *telemetry.Metrics
 	log     *slog.Logger
 	budget  budget
-	limit   limiter
+	limit   *visitor.Limiter
 	quiet   throttle
 }
 
@@ -221,13 +222,13 @@ func (h *handler) unreadable(err error) *refusal {
 // unsigned answers for a missing or wrong signature: 401, or 429 for an address that has had too many of them.
 func (h *handler) unsigned(r *http.Request) *refusal {
 	now := time.Now()
-	addr := client(r, h.TrustedProxies)
+	addr := visitor.Addr(r, h.TrustedProxies)
 	h.metrics.Error(telemetry.ErrSignature)
 	if n, ok := h.quiet.pass(now); ok {
 		h.log.Warn("webhook refused: the signature is missing or wrong; is WEBHOOK_SECRET the one set at GitHub?",
 			"client", addr.String(), telemetry.KeyCount, n)
 	}
-	if wait := h.limit.failed(addr, now); wait > 0 {
+	if wait := h.limit.Failed(addr, now); wait > 0 {
 		return &refusal{
 			status: http.StatusTooManyRequests, outcome: telemetry.OutcomeLimited, retry: wait,
 			text: "too many requests with a missing or wrong signature",

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"runtime"
 	"strings"
@@ -27,6 +26,7 @@ import (
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/visitor"
 )
 
 const secret = "a secret of sixteen bytes"
@@ -78,7 +78,7 @@ func newSite(t *testing.T, change func(*Options)) *site {
 	s.secrets.Store([][]byte{[]byte(secret)})
 	o := Options{
 		Secrets: func() [][]byte { return s.secrets.Load().([][]byte) }, Validate: true,
-		RateLimit: RateLimit{Enabled: true, Max: 1000, Window: time.Minute},
+		RateLimit: visitor.RateLimit{Enabled: true, Max: 1000, Window: time.Minute},
 	}
 	if change != nil {
 		change(&o)
@@ -716,7 +716,7 @@ func TestPanic(t *testing.T) {
 // line a second is logged, and a correct signature from the same address passes throughout.
 func TestRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, func(o *Options) { o.RateLimit = RateLimit{Enabled: true, Max: 3, Window: time.Minute} })
+		s := newSite(t, func(o *Options) { o.RateLimit = visitor.RateLimit{Enabled: true, Max: 3, Window: time.Minute} })
 		bad := func(addr string) reply {
 			r := delivery("/webhook", good)
 			r.RemoteAddr = addr
@@ -756,54 +756,6 @@ func TestRateLimit(t *testing.T) {
 			t.Errorf("%d log lines in 10 seconds of 2,000 a second, want one a second with a count:\n%s", lines, s.logs)
 		}
 	})
-}
-
-func TestRateLimitTableIsBounded(t *testing.T) {
-	l := limiter{RateLimit: RateLimit{Enabled: true, Max: 1, Window: time.Minute}, table: map[netip.Prefix]*failures{}}
-	now := time.Now()
-	for i := range 3 * maxAddresses {
-		l.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
-		if len(l.table) > maxAddresses {
-			t.Fatalf("%d addresses in the table after %d", len(l.table), i)
-		}
-	}
-	l.failed(netip.MustParseAddr("192.0.2.1"), now.Add(time.Hour))
-	if len(l.table) > maxAddresses-50 {
-		t.Errorf("%d addresses in the table an hour later, want room to be made", len(l.table))
-	}
-	if wait := (&limiter{}).failed(netip.Addr{}, now); wait != 0 {
-		t.Errorf("a limiter that is off = %v, want 0", wait)
-	}
-}
-
-func TestClient(t *testing.T) {
-	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
-	for _, tt := range []struct {
-		name, remote string
-		forwarded    []string
-		want         string
-	}{
-		{"direct", "192.0.2.1:1", nil, "192.0.2.1"},
-		{"a stranger's word", "192.0.2.1:1", []string{"198.51.100.1"}, "192.0.2.1"},
-		{"one proxy", "10.0.0.1:1", []string{"198.51.100.1"}, "198.51.100.1"},
-		{"one proxy, forged entry before it", "10.0.0.1:1", []string{"203.0.113.9, 198.51.100.1"}, "198.51.100.1"},
-		{"two proxies", "10.0.0.1:1", []string{"198.51.100.1, 10.0.0.2"}, "198.51.100.1"},
-		{"two headers", "10.0.0.1:1", []string{"203.0.113.9", "198.51.100.1"}, "198.51.100.1"},
-		{"with a port", "10.0.0.1:1", []string{"198.51.100.1:99"}, "198.51.100.1"},
-		{"IPv6", "[fd00::1]:1", []string{"2001:db8::1"}, "2001:db8::1"},
-		{"mapped proxy", "[::ffff:10.0.0.1]:1", []string{"::ffff:198.51.100.1"}, "198.51.100.1"},
-		{"nonsense", "10.0.0.1:1", []string{"198.51.100.1, <script>"}, "10.0.0.1"},
-		{"nothing", "10.0.0.1:1", nil, "10.0.0.1"},
-		{"only proxies", "10.0.0.1:1", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
-	} {
-		r := &http.Request{RemoteAddr: tt.remote, Header: http.Header{"X-Forwarded-For": tt.forwarded}}
-		if got := client(r, trusted); got.String() != tt.want {
-			t.Errorf("%s: client = %v, want %s", tt.name, got, tt.want)
-		}
-	}
-	if got := client(&http.Request{RemoteAddr: "@"}, trusted); got.IsValid() {
-		t.Errorf("client of a socket without address = %v, want none", got)
-	}
 }
 
 // FuzzSignature: exactly what Sign writes is accepted.
