@@ -54,7 +54,7 @@ func benchmarkInsert(b *testing.B, url string) {
 	var bodies [rows][]byte
 	size := 0
 	for i := range bodies {
-		bodies[i] = Compress(payload(i))
+		bodies[i] = compress(payload(i))
 		size += len(bodies[i])
 	}
 	run := rand.Uint64()

@@ -40,9 +40,8 @@ func (e InsertErrors) Error() string {
 // RowError returns why the delivery at position i could not be kept, or nil.
 func (e InsertErrors) RowError(i int) error { return e[i] }
 
-// Compress returns a body as the store keeps it. It costs some microseconds, which a caller with many writers spends
-// best before it queues for the one that inserts: see pull.Delivery.Packed.
-func Compress(body []byte) []byte { return s2.Encode(nil, body) }
+// compress returns a body as the store keeps it, for a delivery that was not packed before: see pull.Delivery.Packed.
+func compress(body []byte) []byte { return s2.Encode(nil, body) }
 
 // An entry is one row to insert: a delivery, and how often it occurs in the batch.
 type entry struct {
@@ -117,7 +116,7 @@ func insertArgs(d *pull.Delivery, id string) ([]any, error) {
 	}
 	packed := d.Packed
 	if packed == nil {
-		packed = Compress(d.Body)
+		packed = compress(d.Body)
 	}
 	var repo, number any
 	if d.Hint.Repo.ID != 0 {
@@ -280,7 +279,7 @@ func (t *tx) finish() error {
 	return nil
 }
 
-// unpack is the inverse of Compress.
+// unpack is the inverse of compress.
 func unpack(packed []byte) ([]byte, error) {
 	if packed == nil {
 		return nil, nil

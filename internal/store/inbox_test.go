@@ -20,7 +20,7 @@ func TestInsertKeepsWhatItWasGiven(t *testing.T) {
 		d.Hint.Sender = pull.Actor{ID: 1, Login: "octocat", Type: pull.User}
 		d.Hint.HeadSHA = "6dcb09b5b57875f334f61aebed695e2e4193db5e"
 		packed := w.delivery("two", 8)
-		packed.Packed, packed.Body = Compress(packed.Body), nil
+		packed.Packed, packed.Body = compress(packed.Body), nil
 		equal(t, "receipts", w.insert(d, packed), []pull.Receipt{{}, {}})
 
 		got, err := w.Delivery(w.ctx, "one")

@@ -33,7 +33,7 @@ func benchmarkIntake(b *testing.B, url string) {
 		b.Fatal(err)
 	}
 	const rows = 500
-	packed := Compress(payload(1))
+	packed := compress(payload(1))
 	n := 0
 	for b.Loop() {
 		b.StopTimer()
