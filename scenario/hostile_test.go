@@ -116,3 +116,25 @@ func TestTwoHooks(t *testing.T) {
 		}
 	})
 }
+
+// TestAnEditASecond: somebody changes the title of a pull request once a second. What that costs GitHub's budget is
+// bounded, and in the end the newest title counts.
+func TestAnEditASecond(t *testing.T) {
+	hostile(t, func(t *testing.T, s *world) {
+		s.policy("version: 1\nlabels: { last: { title: \"the last one\" } }\n")
+		s.start()
+		pr := s.pullOf("topic", map[string]string{"src/a.go": "a\n"})
+		s.settle()
+		s.reads = 0
+		for i := range 900 {
+			pr.Edit(s.hub.User("alice"), fmt.Sprintf("Title %d", i), "")
+			s.run(time.Second)
+		}
+		pr.Edit(s.hub.User("alice"), "This is the last one", "")
+		s.settle()
+		t.Logf("%d reads for 900 edits in 15 minutes", s.reads)
+		if s.reads > 200 || len(pr.Labels()) != 1 {
+			t.Errorf("%d reads in 15 minutes, and the labels are %v; want at most 200, and last", s.reads, pr.Labels())
+		}
+	})
+}

@@ -86,6 +86,7 @@ type Reconciler struct {
 	o        Options
 	wake     chan struct{}
 	policies policyCache
+	pace     pace
 }
 
 // New returns a Reconciler; nothing runs until Run.
@@ -206,6 +207,11 @@ func (r *Reconciler) Pass(ctx context.Context, stop <-chan struct{}, c pull.Clai
 	}
 	if err != nil {
 		res = p.failed(err)
+	}
+	if res.Outcome == pull.PassDone {
+		if at := r.pace.took(c.Key, r.store.Now()); at.After(res.NotBefore) {
+			res.NotBefore = at
+		}
 	}
 	attempts, err := r.store.Record(ctx, c, res)
 	if err != nil {
