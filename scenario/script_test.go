@@ -37,6 +37,7 @@ import (
 //	methods NAME…                      the merge methods that the repository allows
 //	mergeable after N reads            GitHub says so late; "never" for a long time
 //	fail OP [after] [times N] [STATUS "MESSAGE"]    GitHub answers so, after having done it or without
+//	mend                               GitHub behaves again
 //	before OP COMMAND…                 somebody does this just before GitHub gets the request
 //	settle                             until nothing happens any more
 //	run DURATION                       for a while
@@ -45,9 +46,10 @@ import (
 //	expect report N none|waiting|good|bad ["WORDS"], expect verdict N "WORDS", expect reads N (since the last look or settle)
 type story struct {
 	*world
-	heads map[*githubtest.PR]source
-	files map[string]string
-	late  map[string][]string // commands to do before an operation
+	heads  map[*githubtest.PR]source
+	faults []*githubtest.Injected
+	files  map[string]string
+	late   map[string][]string // commands to do before an operation
 
 	defaults *githubtest.Repo // the owner's .github repository, once there is one
 }
@@ -254,6 +256,11 @@ func (s *story) do(words []string) error {
 		s.late[words[0]] = append(s.late[words[0]], strings.Join(words[1:], " ")+suffix(by))
 		s.hub.OnRequest(func(op string, _ *http.Request) { s.before(op) })
 		return nil
+	case "mend":
+		for _, f := range s.faults {
+			f.Heal()
+		}
+		return nil
 	case "expect":
 		return s.expect(words)
 	}
@@ -352,7 +359,7 @@ func (s *story) fail(words []string) error {
 	if len(words) > 1 {
 		f.Message = words[1]
 	}
-	s.hub.Fail(f)
+	s.faults = append(s.faults, s.hub.Fail(f))
 	return nil
 }
 

@@ -81,7 +81,10 @@ type PassResult struct {
 	// NotBefore holds the key back whatever hints arrive: backoff, an outcome that must be read back later.
 	NotBefore time.Time
 	Error     string // for failed passes
-	Gone      bool   // GitHub does not know the pull request (any more)
+	// Outage says that a failure is nobody's here: GitHub can't be reached, or does not accept the credentials. The pass
+	// is made again, later and later, for as long as that lasts, and never becomes a dead letter.
+	Outage bool
+	Gone   bool // GitHub does not know the pull request (any more)
 }
 
 // An Outcome is how a pass ended.

@@ -208,7 +208,11 @@ func (p *pass) failed(err error) pull.PassResult {
 
 // failedResult is a failed pass; when it is made again is the store's backoff to say.
 func (p *pass) failedResult(err error) *pull.PassResult {
-	return &pull.PassResult{Outcome: pull.PassFailed, Error: err.Error()}
+	f, ok := pull.FaultOf(err)
+	return &pull.PassResult{
+		Outcome: pull.PassFailed, Error: err.Error(),
+		Outage: ok && (f.Class == pull.FaultUnavailable || f.Class == pull.FaultAuth),
+	}
 }
 
 // row is what lists show of a pull request.

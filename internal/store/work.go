@@ -137,7 +137,7 @@ func (s *Store) Record(ctx context.Context, c pull.Claim, r pull.PassResult) ([]
 			attempts, err = t.deliveriesDone(c)
 		case pull.PassFailed:
 			fails++
-			dead = fails >= pull.MaxFails
+			dead = fails >= pull.MaxFails && !r.Outage
 			attempts, err = t.deliveriesFailed(c, r.Error, dead)
 		case pull.PassParked:
 			attempts = nil

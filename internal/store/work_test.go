@@ -295,6 +295,27 @@ func TestAParkedPassIsNoFailure(t *testing.T) {
 	})
 }
 
+// An hour in which GitHub can't be reached must not leave everything that moved to a person.
+func TestAnOutageMakesNoDeadLetters(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		w.hint("a", 7)
+		for n := 1; n <= 3*pull.MaxFails; n++ {
+			c := w.claim()
+			attempts := w.record(c, pull.PassResult{Outcome: pull.PassFailed, Error: "GitHub can't be reached", Outage: true})
+			if len(attempts) != 1 || !attempts[0].Failed || attempts[0].Status != pull.Queued {
+				t.Fatalf("Record of failure %d = %+v, want one failed attempt that is still queued", n, attempts)
+			}
+			if at, ok, err := w.NextDue(w.ctx); err != nil || !ok || at.Sub(w.now()) > backoffMost {
+				t.Fatalf("after %d failures it is due at %v, %v, %v, want within %v", n, at, ok, err, backoffMost)
+			}
+			w.pass(backoffMost)
+		}
+		if a := w.record(w.claim(), pull.PassResult{Outcome: pull.PassDone}); len(a) != 1 || a[0].Status != pull.Processed {
+			t.Errorf("Record after the outage = %+v, want the delivery processed", a)
+		}
+	})
+}
+
 func TestFailedPassesBackOffAndDie(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
 		w.hint("a", 7)
