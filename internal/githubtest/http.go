@@ -320,7 +320,7 @@ func (s *Server) answer(w http.ResponseWriter, c *call) {
 	}
 	s.mu.Unlock()
 
-	if f != nil && !f.After && !s.before(w, c, f) {
+	if f != nil && !f.After && s.spoil(w, c, f) {
 		return
 	}
 	var out reply
@@ -367,12 +367,13 @@ func (s *Server) answer(w http.ResponseWriter, c *call) {
 	s.respond(w, c, out.status, text)
 }
 
-// before lets the request meet a fault instead of being carried out; true when it is to be carried out after all.
-func (s *Server) before(w http.ResponseWriter, c *call, f *Fault) bool {
+// spoil lets a fault take the place of the true answer, whether or not the request took effect; false when the true
+// answer is given after all.
+func (s *Server) spoil(w http.ResponseWriter, c *call, f *Fault) bool {
 	switch f.Kind {
 	case Hang:
 		if f.Delay > 0 && wait(c.r.Context(), f.Delay) {
-			return true
+			return false
 		}
 		if f.Delay == 0 {
 			<-c.r.Context().Done()
@@ -384,35 +385,20 @@ func (s *Server) before(w http.ResponseWriter, c *call, f *Fault) bool {
 		panic(http.ErrAbortHandler)
 	case Answer:
 		s.answerFault(w, c, f)
-		return false
+		return true
 	case HTML:
 		s.answerHTML(w, c)
-		return false
+		return true
 	}
-	return true
+	return false
 }
 
 // after spoils the answer to a request that was carried out.
 func (s *Server) after(w http.ResponseWriter, c *call, f *Fault, status int, text []byte) {
+	if s.spoil(w, c, f) {
+		return
+	}
 	switch f.Kind {
-	case Hang:
-		if f.Delay > 0 && wait(c.r.Context(), f.Delay) {
-			break
-		}
-		if f.Delay == 0 {
-			<-c.r.Context().Done()
-		}
-		s.write(c, 0)
-		panic(http.ErrAbortHandler)
-	case Reset:
-		s.write(c, 0)
-		panic(http.ErrAbortHandler)
-	case Answer:
-		s.answerFault(w, c, f)
-		return
-	case HTML:
-		s.answerHTML(w, c)
-		return
 	case Truncated:
 		s.write(c, status)
 		c.header.Set("Content-Length", strconv.Itoa(len(text)))

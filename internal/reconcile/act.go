@@ -60,11 +60,11 @@ func (p *pass) act(ctx context.Context, s pull.Snapshot, a pull.Action, m pull.M
 		end = &pull.PassResult{Outcome: pull.PassParked, NotBefore: fault.Until, Again: fault.Until}
 	case isFault && fault.Class != pull.FaultUnclear:
 		in.Status, in.Error, in.DoneAt = pull.Planned, fault.Message, time.Time{}
-		end = p.failedResult(err)
+		end = failed(err)
 	default: // unclear, or an error that nobody has classified: it may have happened
 		in.Status, in.Error, in.DoneAt = pull.Executing, err.Error(), time.Time{}
 		p.o.Metrics.Action(a.Kind, "unclear")
-		end = p.failedResult(err)
+		end = failed(err)
 		if !a.Repeatable() {
 			end.NotBefore = now.Add(readBackAfter)
 		}

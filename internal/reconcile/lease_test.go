@@ -71,6 +71,19 @@ func (frozenStore) Renew(context.Context, pull.Claim, time.Duration) error {
 	return errors.New("the process stands still")
 }
 
+// opened returns an empty store. A bubble must not end while it is open, so the caller closes it.
+func opened(t *testing.T) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "x.db"), store.Options{Clock: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestAFrozenHolderWritesNothing: a worker that stands still for longer than its lease finds out, whatever it was doing,
 // that somebody else has its key, and writes nothing more anywhere.
 func TestAFrozenHolderWritesNothing(t *testing.T) {
@@ -78,14 +91,8 @@ func TestAFrozenHolderWritesNothing(t *testing.T) {
 		t.Run(where, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx := t.Context()
-				s, err := store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "x.db"), store.Options{Clock: time.Now})
-				if err != nil {
-					t.Fatal(err)
-				}
+				s := opened(t)
 				defer s.Close()
-				if _, _, err := s.Migrate(ctx); err != nil {
-					t.Fatal(err)
-				}
 				if _, err := s.Insert(ctx, []pull.Delivery{{ID: "d1", ReceivedAt: time.Now(), Body: []byte("{}"), Hint: pull.Hint{
 					Event: "pull_request", Action: "opened", Repo: pull.Repo{ID: 5, Owner: "octo", Name: "app"}, Numbers: []int{1},
 				}}}); err != nil {

@@ -3,14 +3,12 @@ package reconcile_test
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/reconcile"
-	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
@@ -38,14 +36,8 @@ func (f *stubborn) Apply(_ context.Context, _ pull.Scope, _ pull.Snapshot, a pul
 func TestAConflictThatStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, end := context.WithCancel(t.Context())
-		s, err := store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "x.db"), store.Options{Clock: time.Now})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := opened(t)
 		defer s.Close()
-		if _, _, err := s.Migrate(ctx); err != nil {
-			t.Fatal(err)
-		}
 		if err := s.MarkDue(ctx, pull.PullKey(5, 1), pull.Ordinary); err != nil {
 			t.Fatal(err)
 		}
@@ -75,14 +67,8 @@ func (cursed) Snapshot(context.Context, pull.Scope, pull.Repo, int) (pull.Snapsh
 func TestAPanicIsAFailedPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, end := context.WithCancel(t.Context())
-		s, err := store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "x.db"), store.Options{Clock: time.Now})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := opened(t)
 		defer s.Close()
-		if _, _, err := s.Migrate(ctx); err != nil {
-			t.Fatal(err)
-		}
 		if err := s.MarkDue(ctx, pull.PullKey(5, 1), pull.Ordinary); err != nil {
 			t.Fatal(err)
 		}

@@ -201,13 +201,8 @@ func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision,
 	return res, nil
 }
 
-// failed ends a pass that met an error.
-func (p *pass) failed(err error) pull.PassResult {
-	return *p.failedResult(err)
-}
-
-// failedResult is a failed pass; when it is made again is the store's backoff to say.
-func (p *pass) failedResult(err error) *pull.PassResult {
+// failed ends a pass that met an error; when it is made again is the store's backoff to say.
+func failed(err error) *pull.PassResult {
 	f, ok := pull.FaultOf(err)
 	return &pull.PassResult{
 		Outcome: pull.PassFailed, Error: err.Error(),

@@ -206,7 +206,7 @@ func (r *Reconciler) Pass(ctx context.Context, stop <-chan struct{}, c pull.Clai
 		return pull.PassResult{Outcome: pull.PassParked}
 	}
 	if err != nil {
-		res = p.failed(err)
+		res = *failed(err)
 	}
 	if res.Outcome == pull.PassDone {
 		if at := r.pace.took(c.Key, r.store.Now()); at.After(res.NotBefore) {
