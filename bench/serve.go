@@ -277,8 +277,8 @@ type counted struct {
 	taken atomic.Int64
 }
 
-func (c *counted) Intake(ctx context.Context, limit int, route func(pull.Delivery) pull.Route) ([]pull.Attempt, int, error) {
-	attempts, n, err := c.Store.Intake(ctx, limit, route)
+func (c *counted) Intake(ctx context.Context, which pull.Taking, route func(pull.Delivery) pull.Route) ([]pull.Attempt, int, error) {
+	attempts, n, err := c.Store.Intake(ctx, which, route)
 	c.taken.Add(int64(n))
 	return attempts, n, err
 }

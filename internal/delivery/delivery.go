@@ -26,9 +26,10 @@ type Store interface {
 	// them can't be kept because of what they are, the error is a RowErrors and the others are kept. With any other
 	// error it is not known whether anything was kept.
 	Insert(context.Context, []pull.Delivery) ([]pull.Receipt, error)
-	// Intake takes up to limit waiting deliveries in one transaction, marks due what route says of each, and returns
-	// how many it took and the attempts that are finished with that: of deliveries that name no key, or many.
-	Intake(ctx context.Context, limit int, route func(pull.Delivery) pull.Route) (attempts []pull.Attempt, taken int, err error)
+	// Intake takes waiting deliveries in one transaction, marks due what route says of each, and returns how many it took
+	// and the attempts that are finished with that: of deliveries that name no key, or many. While the queue is paused it
+	// takes none.
+	Intake(ctx context.Context, which pull.Taking, route func(pull.Delivery) pull.Route) (attempts []pull.Attempt, taken int, err error)
 }
 
 // RowErrors is how a store says that single rows of an Insert were refused. RowError returns the reason of row i, or

@@ -442,7 +442,7 @@ func (b broken) Insert(ctx context.Context, d []pull.Delivery) ([]pull.Receipt, 
 	return b.insert(ctx, d)
 }
 
-func (b broken) Intake(context.Context, int, func(pull.Delivery) pull.Route) ([]pull.Attempt, int, error) {
+func (b broken) Intake(context.Context, pull.Taking, func(pull.Delivery) pull.Route) ([]pull.Attempt, int, error) {
 	return b.intake()
 }
 

@@ -107,7 +107,7 @@ func (t *Intake) yield(ctx context.Context, steps int) {
 // all takes everything that waits, batch by batch.
 func (t *Intake) all(ctx context.Context) error {
 	for {
-		attempts, taken, err := t.store.Intake(ctx, t.Batch, func(d pull.Delivery) pull.Route { return Route(d.Hint) })
+		attempts, taken, err := t.store.Intake(ctx, pull.Taking{Limit: t.Batch}, func(d pull.Delivery) pull.Route { return Route(d.Hint) })
 		if err != nil {
 			return err
 		}
