@@ -35,6 +35,9 @@ const (
 // stuckAfter is how long one transaction of the inbox may take before a restart is the better choice.
 const stuckAfter = 30 * time.Second
 
+// stalledAfter is how long it may take before deliveries go elsewhere: their senders have been answered 503 by then.
+const stalledAfter = 2 * time.Second
+
 // purgeEvery is how often what is older than the retention is removed.
 const purgeEvery = time.Hour
 
@@ -224,6 +227,8 @@ func (a *App) databaseCheck(ctx context.Context) telemetry.Check {
 		return telemetry.Check{Status: telemetry.CheckFailing, Detail: t.Plain()}
 	case err != nil:
 		return telemetry.Check{Status: telemetry.CheckFailing, Detail: a.store.Engine() + ": does not answer"}
+	case a.inbox.Writing() > stalledAfter:
+		return telemetry.Check{Status: telemetry.CheckFailing, Detail: a.store.Engine() + ": does not answer to a write"}
 	case now != nil:
 		return telemetry.Check{Status: telemetry.CheckFailing, Detail: fmt.Sprintf("%s, since %s UTC", now.Plain(), since.UTC().Format("15:04:05"))}
 	}

@@ -128,6 +128,7 @@ const (
 )
 
 var (
+	touchInbox     = sqlText("touch the inbox", `DELETE FROM webhook_logs WHERE delivery_id = ''`) // no delivery has this id
 	reviveDelivery = sqlText("take a dead delivery again", `
 UPDATE webhook_logs SET status = 'received', attempts = 0, next_at = `+again+` WHERE delivery_id = $1 AND status = 'dead' AND work_key IS NULL`)
 

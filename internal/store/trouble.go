@@ -243,12 +243,12 @@ func (s *Store) full() *Trouble {
 	return nil
 }
 
-// well notes a write that went through. On a full disk a small one may, and the next delivery still does not fit: then
-// only the probe counts, which asks for room.
+// well notes a write that went through. Only one that takes what a delivery takes says that deliveries can be kept; and on
+// a full disk a small delivery may go through and the next one does not: then only the probe counts, which asks for room.
 func (s *Store) well(op string) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
-	if s.state.now == nil || (s.state.now.Kind == Full && op != probeOp) {
+	if s.state.now == nil || (op != probeOp && (op != "insert" || s.state.now.Kind == Full)) {
 		return
 	}
 	if s.state.now.Kind == Full && s.sqlite != nil {
@@ -289,13 +289,17 @@ func (s *Store) mend(ctx context.Context) bool {
 	return s.probe(ctx, size) == nil
 }
 
-// probe writes a row of a size that no compression makes smaller, and takes it away again.
+// probe writes a row of a size that no compression makes smaller, and takes it away again; and it takes the lock on the
+// inbox that a delivery takes.
 func (s *Store) probe(ctx context.Context, size int) error {
 	ctx, done := context.WithTimeout(ctx, probeTimeout)
 	defer done()
 	content := make([]byte, size/2)
 	_, _ = rand.Read(content) // never fails
 	return s.write(ctx, probeOp, func(t *tx) error {
+		if _, err := t.exec(touchInbox); err != nil {
+			return err
+		}
 		if _, err := t.exec(setSetting, probeOp, hex.EncodeToString(content), t.now.UnixMicro()); err != nil {
 			return err
 		}
