@@ -20,10 +20,10 @@ type ballast struct {
 }
 
 // ballastMost is the size of a ballast. What is written between two looks at the write-ahead log fits into it. A small
-// disk gives a fifth.
+// disk gives a sixth.
 const (
 	ballastMost  = 4 << 20
-	ballastShare = 5
+	ballastShare = 6
 )
 
 func newBallast(database string) ballast {
@@ -41,7 +41,10 @@ func (b ballast) there() bool {
 	return err == nil && info.Size() >= b.size
 }
 
-// make takes the ballast on board, if there is room for twice as much.
+// errNoRoom: the disk is full, or so nearly that there is no room for ballast.
+var errNoRoom = errors.New("the disk is full")
+
+// make takes the ballast on board, if there is room for half as much again.
 func (b ballast) make() error {
 	if b.there() {
 		return nil
@@ -50,8 +53,8 @@ func (b ballast) make() error {
 	if err != nil {
 		return err
 	}
-	if free < 2*b.size {
-		return fmt.Errorf("%d bytes are free, %d are needed", free, 2*b.size)
+	if need := b.size + b.size/2; free < need {
+		return fmt.Errorf("%w: %d bytes are free, ballast and work need %d", errNoRoom, free, need)
 	}
 	f, err := os.OpenFile(b.path, os.O_CREATE|os.O_WRONLY, 0o640)
 	if err != nil {

@@ -72,9 +72,9 @@ func (s *Store) openSQLite(ctx context.Context, path string) (err error) {
 		if q.lock, err = lockFile(path + ".lock"); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		// The last run may have ended on a full disk. Opening a file takes room too.
+		// The last run may have ended on a full disk, and opening a file takes room too.
 		if free, err := freeBytes(path); err == nil && free < q.ballast.size/2 && q.ballast.there() {
-			s.ill(&Trouble{Full, s.engine, fmt.Errorf("%d bytes are free on the disk", free)})
+			s.ill(&Trouble{Full, s.engine, fmt.Errorf("%w: %d bytes are free", errNoRoom, free)})
 		}
 	}
 	return s.connect(ctx)
@@ -206,14 +206,16 @@ func (s *Store) reopen(ctx context.Context) error {
 		}
 	}
 	database := q.names[0]
-	err := errors.Join(s.closeReaders(), q.close())
+	if err := errors.Join(s.closeReaders(), q.close()); err != nil {
+		s.log.Warn("close the database", telemetry.KeyErr, err) // what is on disk is in order
+	}
 	q.conn, q.db, q.back = nil, nil, nil
 	if err := s.connect(ctx); err != nil {
 		q.conn, q.names = nil, []name{database}
 		return err
 	}
 	s.log.Warn("a file that belongs to the database was moved or deleted while it was in use; all that it held was saved, and it is in use again",
-		"database", s.name, telemetry.KeyErr, err)
+		"database", s.name)
 	return nil
 }
 

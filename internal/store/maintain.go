@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -23,7 +24,10 @@ func (s *Store) Maintain(ctx context.Context) error {
 		}
 	}
 	if s.sqlite != nil && s.sqlite.lock != nil && s.full() == nil {
-		if err := s.sqlite.ballast.make(); err != nil {
+		switch err := s.sqlite.ballast.make(); {
+		case errors.Is(err, errNoRoom): // without ballast, what is taken might never be finished
+			s.ill(&Trouble{Full, s.engine, err})
+		case err != nil:
 			s.log.Warn("no ballast could be made: on a full disk, work could not go on", "database", s.name, telemetry.KeyErr, err)
 		}
 	}

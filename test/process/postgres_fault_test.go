@@ -422,7 +422,7 @@ func TestReplicasStartWithPostgres(t *testing.T) {
 	f := startFlood(first, 0x700, 8)
 	f.more(t, 10*time.Second, 500)
 	pg.Stop(t, testenv.Immediate)
-	first.Kill(t)
+	f.kill(t)
 	close(f.stop)
 	f.writers.Wait()
 	pg.Spawn(t)
