@@ -41,8 +41,9 @@ func connectionLimit() int {
 	return int(min(l.Cur-l.Cur/4, mostConnections))
 }
 
-// streamLimit is how many of the connections may be event streams, which last: at most half, whatever was wished for.
-func streamLimit(wish int) int { return min(wish, connectionLimit()/2) }
+// streamLimit is how many of the connections may be event streams, which last: at most three
+// quarters, whatever was wished for.
+func streamLimit(wish int) int { return min(wish, connectionLimit()*3/4) }
 
 // connections keeps the number of open connections below a limit. One too many takes the place of the one that has
 // been silent for longest: it has sent nothing yet, or waits between two requests. Only while every connection is in

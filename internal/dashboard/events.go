@@ -26,6 +26,11 @@ const (
 	clientQueue    = 16              // between the hub and one client: what that many polls found
 	replayLimit    = 1000
 
+	// With thousands of clients a message is work: after one the hub rests for so long per client, so that GitHub's
+	// deliveries find a processor. Still everybody hears of everything within a second.
+	restPerClient = 50 * time.Microsecond
+	restMost      = 500 * time.Millisecond
+
 	// PostgreSQL gives out ids before it commits, so that 8 can be seen before 7. A message is held back until the ids
 	// before it have been seen, for at most holdBack (a rolled back transaction leaves a hole for good), and ids are
 	// looked for again for lookBack.
@@ -271,6 +276,7 @@ type hub struct {
 	floor   int64               // nothing up to here is looked for again
 	seen    map[int64]time.Time // ids after floor, and when each was first seen
 	held    []pull.Change       // seen and not sent, by id
+	sent    time.Time           // when something was last sent
 }
 
 type client struct {
@@ -397,6 +403,15 @@ func (h *hub) run(ctx context.Context) error {
 			h.log.Error("the event stream can't read the change feed", telemetry.KeyErr, err)
 		}
 		failing = err != nil
+		if d := h.rest(time.Now()); d > 5*time.Millisecond {
+			t := time.NewTimer(d)
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				t.Stop()
+				return nil
+			}
+		}
 		tick.Reset(pollEvery)
 		select {
 		case <-h.wake:
@@ -405,6 +420,13 @@ func (h *hub) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// rest is how long to wait before the next message, for the work that the last one was.
+func (h *hub) rest(now time.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sent.Add(min(time.Duration(len(h.clients))*restPerClient, restMost)).Sub(now)
 }
 
 // end ends every stream, and lets no client join any more.
@@ -478,6 +500,7 @@ func (h *hub) take(page []pull.Change, now time.Time) {
 		}
 	}
 	if len(batch) > 0 {
+		h.sent = now
 		h.send(batch) // the last thing: with the last client that it drops, the hub loses its place
 	}
 }

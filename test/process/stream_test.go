@@ -116,12 +116,13 @@ func openStreams(t *testing.T, p *testenv.Process, n int) []*stream {
 	t.Helper()
 	all := make([]*stream, n)
 	var wg sync.WaitGroup
+	var failed sync.Once
 	for w := range 16 {
 		wg.Go(func() {
 			for i := w; i < n; i += 16 {
 				s, res, err := openStream(address(p), -1)
 				if err != nil || res.StatusCode != 200 {
-					t.Errorf("client %d of the event stream: %v, %v", i, err, res)
+					failed.Do(func() { t.Errorf("client %d of the event stream: %v, %v", i, err, res) })
 					return
 				}
 				all[i] = s
