@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -788,4 +789,62 @@ func readFile(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// Text that is made to break something is kept as it was sent, and shown as text.
+func TestHostileTextGoesThrough(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []string{"sqlite", "postgres"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			env := working(t, "LOG_LEVEL=debug")
+			if engine == "postgres" {
+				env = append(env, "DATABASE_URL="+testenv.Postgres(t))
+			}
+			p := testenv.Start(t, testenv.Options{Env: env})
+			listener, res, err := openStream(address(p), -1)
+			if err != nil || res.StatusCode != 200 {
+				t.Fatalf("the event stream: %v, %v", err, res)
+			}
+			go listener.listen()
+			defer listener.conn.Close()
+			texts := []string{
+				`\u0000`, `a\nb\r\nlevel=ERROR`, `\n\nid: 9\ndata: {}`, `\u001b[2J\u001b[31m`, `\u202egnp.exe\u200b`, `<script>alert(1)</script>`, `\"><img src=x onerror=alert(1)>`,
+				`javascript:alert(1)`, `' OR 1=1; DROP TABLE webhook_logs; --`, `\ud800`, `%s%n{{.}}${jndi:ldap://x}`, strings.Repeat("x", 1<<20), "\u2028\U0001F4A9",
+			}
+			for n, text := range texts {
+				for k, event := range []string{"pull_request", "check_run", "push", "made_up"} {
+					body := fmt.Appendf(nil, `{"action":"%[1]s","number":7,"ref":"refs/heads/%[1]s","after":"%040[2]x","pull_request":{"number":7,"title":"%[1]s","body":"%[1]s","head":{"sha":"%040[2]x","ref":"%[1]s"}},`+
+						`"check_run":{"name":"%[1]s","head_sha":"%040[2]x","output":{"title":"%[1]s"},"pull_requests":[{"number":7}]},"repository":{"id":1296269,"name":"%[1]s","owner":{"login":"%[1]s"},"default_branch":"%[1]s"},`+
+						`"sender":{"login":"%[1]s","id":1,"type":"%[1]s"}}`, text, n+1)
+					if s, answer := post(p.URL, secret, deliveryID(30+n, k), event, "application/json", body); s != 202 {
+						t.Errorf("%s with %.40q is answered %d %s, want 202", event, text, s, answer)
+					}
+				}
+			}
+			eventually(t, 30*time.Second, "all is kept and processed", func() bool {
+				s := askStats(t, p)
+				return s.Total.Received == int64(4*len(texts)) && s.QueueLength == 0 && s.Dead == 0
+			})
+			_, page := get(t, p.URL+"/")
+			for _, bad := range []string{"<script>alert", "<img", "\u202e", "\x1b", "\x00"} {
+				if strings.Contains(page, bad) {
+					t.Errorf("the page contains %q", bad)
+				}
+			}
+			if n := strings.Count(page, "<script"); n != 1 {
+				t.Errorf("the page has %d scripts, want ours only", n)
+			}
+			eventually(t, 5*time.Second, "the stream tells of it", func() bool { return listener.last() > 0 })
+			p.Stop(t)
+			if _, _, got, reset := listener.state(); !slices.IsSorted(got) || reset {
+				t.Errorf("the stream told %v (reset %v), want ids in order", got, reset)
+			}
+			for line := range strings.Lines(p.Logs()) {
+				if !json.Valid([]byte(line)) || strings.ContainsAny(line, "\x1b\x00\r\u2028\u202e") || len(line) > 8<<10 {
+					t.Errorf("a log line is no plain line of JSON (%d bytes): %.200q", len(line), line)
+				}
+			}
+		})
+	}
 }
