@@ -54,7 +54,6 @@ type traffic struct {
 	mu      sync.Mutex
 	took    []time.Duration
 	refused map[int]int
-	next    int
 }
 
 // sendGood sends so many deliveries a second, each when its time has come, whether or not those before it are answered.
@@ -670,15 +669,18 @@ func TestHealthAndReadyDisagree(t *testing.T) {
 	door.close()
 	eventually(t, 10*time.Second, "/ready says that the database is gone", func() bool {
 		ready, why = get(t, p.URL+"/ready")
-		return ready == 503
+		var a struct {
+			Checks map[string]struct{ Status string }
+		}
+		return ready == 503 && json.Unmarshal([]byte(why), &a) == nil && a.Checks["database"].Status == "failing"
 	})
 	began := time.Now()
 	status, answer := post(p.URL, secret, deliveryID(8, 1), "push", "application/json", pullRequest(1))
 	took := time.Since(began)
 	health, said = get(t, p.URL+"/health")
 	t.Logf("without its database: /health = %d, /ready = %d, a delivery %d after %v", health, ready, status, took.Round(time.Millisecond))
-	if health != 200 || !strings.Contains(said, `"degraded"`) || !strings.Contains(why, "database") {
-		t.Errorf("without its database: /health = %d %s, /ready = %d %s; want 200 degraded and 503 that names the database", health, said, ready, why)
+	if health != 200 || !strings.Contains(said, `"degraded"`) {
+		t.Errorf("without its database: /health = %d %s; want 200 degraded", health, said)
 	}
 	if status != 503 || took > 3*time.Second {
 		t.Errorf("a delivery without the database is answered %d %s after %v, want 503 within 2s", status, answer, took)
