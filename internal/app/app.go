@@ -157,7 +157,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 		Token: cfg.Secrets.Dashboard, Origin: cfg.DashboardOrigin, PublicURL: cfg.PublicURL,
 		TrustedProxies: cfg.TrustedProxies, RateLimit: cfg.RateLimit,
 		Version: o.Version, Logger: a.log, Metrics: a.metrics, Secrets: a.o.Secrets, Demo: o.Demo,
-		ReadOnly: !cfg.AgentsEnabled || !a.github.Configured(),
+		ReadOnly: !cfg.AgentsEnabled || !a.github.Configured(), MaxClients: streamLimit(cfg.StreamClients),
 	})
 	a.watch()
 	a.handler = a.routes()
@@ -175,7 +175,7 @@ func (a *App) routes() http.Handler {
 	mux.HandleFunc("/ready", a.health.ServeReady)
 	mux.Handle("/metrics", a.metrics.Handler(a.log))
 	mux.Handle("/", a.dashboard)
-	return mux
+	return exact(mux)
 }
 
 // watch registers what /health, /ready and the gauges look at.

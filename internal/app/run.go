@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/brandonlacoste9-tech/github-pr-manager/internal/dashboard"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
@@ -111,7 +110,7 @@ func (a *App) serve(ctx context.Context, broken func(error)) *http.Server {
 		Handler:     a.handler,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    quietLog(a.log),
-		ConnContext: dashboard.ConnContext,
+		ConnState:   newConnections(connectionLimit() - streamLimit(a.cfg.StreamClients)).state,
 	}
 	webhook.Timeouts(s)
 	l := a.listener
