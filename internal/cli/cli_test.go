@@ -173,7 +173,7 @@ func TestWarnings(t *testing.T) {
 // variable, and --json where it lists or shows.
 func TestEveryCommandHelps(t *testing.T) {
 	root := (&world{}).root()
-	shows := map[string]bool{"version": true, "check": true, "explain": true, "sign": true, "send": true, "healthcheck": true, "status": true, "up": true, "setup": true}
+	shows := map[string]bool{"version": true, "check": true, "explain": true, "sign": true, "send": true, "healthcheck": true, "status": true, "up": true, "setup": true, "list": true, "show": true, "process": true}
 	commands := append(root.Commands(), root.Commands()[0].Commands()...)
 	for i := 0; i < len(commands); i++ {
 		c := commands[i]
