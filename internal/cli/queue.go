@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/app"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/delivery"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
@@ -103,7 +104,32 @@ func queueStatusOf(ctx context.Context, s *store.Store, cfg app.Config) (queueSt
 	for _, p := range st.Parked {
 		out.Parked = append(out.Parked, parkedStatus(p))
 	}
+	if cfg.RedisURL != "" {
+		out.Redis = &redisStatus{Key: cfg.QueueKey}
+		err := withHints(ctx, s, cfg, func(ctx context.Context, h *delivery.Hints) (err error) {
+			out.Redis.Length, err = h.Len(ctx)
+			return err
+		})
+		if err != nil {
+			out.Redis.Error = err.Error()
+		}
+	}
 	return out, nil
+}
+
+// redisPatience is how long a command waits for Redis, which nothing depends on.
+const redisPatience = 5 * time.Second
+
+// withHints runs do on the list in Redis.
+func withHints(ctx context.Context, s *store.Store, cfg app.Config, do func(context.Context, *delivery.Hints) error) error {
+	h, err := delivery.NewHints(s, nil, nil, delivery.HintOptions{URL: cfg.RedisURL.Reveal(), Key: cfg.QueueKey})
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	ctx, done := context.WithTimeout(ctx, redisPatience)
+	defer done()
+	return do(ctx, h)
 }
 
 func (w *world) tellStatus(st queueStatus, now time.Time) {
@@ -363,6 +389,11 @@ works on it, and when its last decision asked for a look. deliveries replay take
 				id := telemetry.Printable(d.ID)
 				switch {
 				case done:
+					if cfg.RedisURL != "" {
+						// So that LLEN tells the truth while the queue is paused. An item that stays does no harm: who takes it finds
+						// nothing that waits.
+						_ = withHints(cmd.Context(), s, cfg, func(ctx context.Context, h *delivery.Hints) error { return h.Remove(ctx, d.ID) })
+					}
 					w.printf("%s is discarded.\n", id)
 				case d.Status == pull.Discarded:
 					w.printf("%s is discarded already.\n", id)
