@@ -141,7 +141,7 @@ func (h *Hints) Close() error { return h.client.Close() }
 // Trouble says what is wrong with Redis in one sentence for people; ok is false while all is well.
 func (h *Hints) Trouble() (what string, ok bool) {
 	if t := h.trouble.Load(); t != nil {
-		return fmt.Sprintf("%s, since %s UTC; deliveries are taken from the database alone, and none is lost", t.what, t.since.UTC().Format("15:04:05")), true
+		return fmt.Sprintf("%s (since %s UTC; meanwhile deliveries are taken from the database alone, and none is lost)", t.what, t.since.UTC().Format("15:04:05")), true
 	}
 	if w := h.warning.Load(); w != nil {
 		return *w, true
