@@ -144,7 +144,7 @@ func TestWrongVariables(t *testing.T) {
 	}
 	for _, variable := range wrong {
 		name, _, _ := strings.Cut(variable, "=")
-		for _, args := range [][]string{{"serve"}, {"migrate", "status"}, {"migrate", "up"}, {"explain", "o/r#1"}, {"healthcheck"}, {"setup", "--webhook-url", "https://x.example"}} {
+		for _, args := range [][]string{{"serve"}, {"migrate", "status"}, {"migrate", "up"}, {"explain", "o/r#1"}, {"healthcheck"}, {"queue", "status"}, {"deliveries", "list"}, {"setup", "--webhook-url", "https://x.example"}} {
 			environ := []string{variable}
 			if name == "GITHUB_PRIVATE_KEY" {
 				environ = append(environ, "GITHUB_APP_ID=1")
