@@ -41,14 +41,15 @@ func (o *Operator) Close() { o.app.Close() }
 // Store is the database.
 func (o *Operator) Store() *store.Store { return o.app.store }
 
-// HasCredentials reports whether GitHub can be asked at all.
-func (o *Operator) HasCredentials() bool { return o.app.github.Configured() }
+// Observes reports whether nothing is written to GitHub, by AGENTS_ENABLED.
+func (o *Operator) Observes() bool { return !o.app.cfg.AgentsEnabled }
 
 // A Processed says what came of processing one delivery by hand.
 type Processed struct {
 	Outcome  ProcessOutcome
 	Delivery pull.Delivery     // as it is afterwards, without its body
 	Pass     pull.PassResult   // of ProcessedByPass
+	NoScope  bool              // there were no credentials for that pass
 	Detail   *store.PullDetail // what is known of the pull request after a pass that looked at it
 	Did      []pull.Intent     // what that pass wrote to GitHub, or tried to
 	Holdup   store.Holdup      // of ProcessHeldUp
@@ -68,6 +69,9 @@ const (
 	ProcessHeldUp                               // somebody else works on its pull request, or GitHub's limit is reached
 )
 
+// handBack is how long the action in hand may take to end once whoever operates wants to stop.
+const handBack = 10 * time.Second
+
 // processPoll is how often to look whether what holds a delivery up is over.
 const processPoll = 200 * time.Millisecond
 
@@ -81,6 +85,9 @@ func (o *Operator) Process(ctx context.Context, id string, waiting func(store.Ho
 	if err != nil || p.Outcome != 0 {
 		return p, err
 	}
+	work, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(handBack, abort) })()
 	s, lease := o.app.store, o.app.cfg.Lease
 	patience := s.Now().Add(lease)
 	for told := false; ; {
@@ -91,9 +98,9 @@ func (o *Operator) Process(ctx context.Context, id string, waiting func(store.Ho
 		wait := processPoll
 		switch {
 		case held == nil:
-			p.Outcome = ProcessedByPass
+			p.Outcome, p.NoScope = ProcessedByPass, claim.Scope == ""
 			began := s.Now()
-			p.Pass = o.app.reconciler.Pass(context.WithoutCancel(ctx), ctx.Done(), claim)
+			p.Pass = o.app.reconciler.Pass(work, ctx.Done(), claim)
 			// A write whose outcome is not known yet is read back seconds later: that is waited for.
 			if p.Pass.Outcome != pull.PassParked || p.Pass.NotBefore.IsZero() || p.Pass.NotBefore.After(patience) || ctx.Err() != nil {
 				return o.passed(context.WithoutCancel(ctx), p, claim, began)
@@ -104,7 +111,7 @@ func (o *Operator) Process(ctx context.Context, id string, waiting func(store.Ho
 			p.Outcome, p.Holdup = ProcessHeldUp, *held
 			return p, nil
 		}
-		if !told {
+		if !told && !held.Until.IsZero() { // zero: it has become free this moment
 			told = true
 			waiting(*held)
 		}

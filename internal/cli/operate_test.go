@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -440,6 +441,43 @@ func TestProcessWithoutALook(t *testing.T) {
 	d.environ = append(d.environ, "GITHUB_REPOSITORY=octo/other")
 	d.process(item("b", 2), exitFine, "b is ended without a look: it is about a repository that GITHUB_REPOSITORY leaves out")
 	d.want("b", pull.Processed)
+}
+
+// Who may only observe decides, and says that nothing is written.
+func TestProcessThatObserves(t *testing.T) {
+	d := newDesk(t)
+	d.withGitHub()
+	d.receive("a")
+	d.environ = append(d.environ, "AGENTS_ENABLED=false")
+	d.process(item("a", 1), exitFine, "To do: add the label “docs”.", "Nothing is written to GitHub: AGENTS_ENABLED is false.", "a is processed.")
+	if writes := d.hub.Journal(); len(writes) != 0 {
+		t.Errorf("written to GitHub: %v", writes)
+	}
+}
+
+// Who stops it in the middle of a pass gets the delivery back as it was, once the request in hand has ended.
+func TestProcessThatIsStopped(t *testing.T) {
+	d := newDesk(t)
+	d.withGitHub()
+	d.receive("a")
+	ctx, stop := context.WithCancel(t.Context())
+	d.hub.Fail(githubtest.Fault{Op: "graphql.*", Kind: githubtest.Hang, Delay: time.Second})
+	go func() {
+		for d.status("a") == pull.Received {
+			time.Sleep(5 * time.Millisecond)
+		}
+		stop()
+	}()
+	var out, errs strings.Builder
+	code := Run(ctx, []string{"process"}, strings.NewReader(item("a", 1)), &out, &errs, d.environ)
+	if code != exitNo || !strings.Contains(errs.String(), "waits in the database as before") || strings.Count(errs.String(), "\n") != 1 {
+		t.Errorf("process that is stopped = %d, %s%s", code, &out, &errs)
+	}
+	d.want("a", pull.Queued)
+	if writes := d.hub.Journal(); len(writes) != 0 {
+		t.Errorf("written to GitHub after the order to stop: %v", writes)
+	}
+	d.process(item("a", 1), exitFine, "label.add docs: done", "a is processed.") // its lease was given back
 }
 
 // A pass that fails leaves the delivery where it was.

@@ -136,7 +136,7 @@ func (w *world) process(ctx context.Context, id string, asJSON bool) error {
 		if err := w.json(processAnswerOf(p)); err != nil {
 			return err
 		}
-	} else if err := w.tellProcessed(p, o.HasCredentials()); err != nil {
+	} else if err := w.tellProcessed(p, o.Observes()); err != nil {
 		return err
 	}
 	return unfinished(p)
@@ -169,8 +169,9 @@ func processAnswerOf(p app.Processed) processAnswer {
 	return a
 }
 
-// tellProcessed prints what came of an item for people, as far as it is no error.
-func (w *world) tellProcessed(p app.Processed, credentials bool) error {
+// tellProcessed prints what came of an item for people, as far as it is no error. observes says that nothing is
+// written to GitHub at all.
+func (w *world) tellProcessed(p app.Processed, observes bool) error {
 	id := telemetry.Printable(p.Delivery.ID)
 	switch p.Outcome {
 	case app.ProcessedBefore:
@@ -198,7 +199,11 @@ func (w *world) tellProcessed(p app.Processed, credentials bool) error {
 		}
 		switch p.Pass.Outcome {
 		case pull.PassDone:
-			if len(p.Did) == 0 {
+			switch {
+			case len(p.Did) > 0:
+			case observes:
+				w.printf("Nothing is written to GitHub: AGENTS_ENABLED is false.\n")
+			default:
 				w.printf("There was nothing to write to GitHub.\n")
 			}
 			w.printf("%s is processed.\n", id)
@@ -206,7 +211,7 @@ func (w *world) tellProcessed(p app.Processed, credentials bool) error {
 			w.printf("%s is processed: GitHub does not know %s (any more).\n", id, telemetry.Printable(about(p.Delivery.Hint)))
 		case pull.PassIgnored:
 			why := "it is about a repository that GITHUB_REPOSITORY leaves out"
-			if !credentials {
+			if p.NoScope {
 				why = "there are no credentials for GitHub (GITHUB_APP_ID or GITHUB_TOKEN), so nobody looked"
 			}
 			w.printf("%s is ended without a look: %s.\n", id, why)

@@ -345,6 +345,18 @@ func TestDeadLetters(t *testing.T) {
 		if _, _, err := w.DeadKey(w.ctx, pull.PullKey(repoID, 3)); !errors.Is(err, ErrNotFound) {
 			t.Errorf("DeadKey of a live one = %v, want ErrNotFound", err)
 		}
+		if k, err := w.Work(w.ctx, key.Key); err != nil || !k.Dead || k.Fails != pull.MaxFails || k.Repo != octoApp {
+			t.Errorf("Work = %+v, %v", k, err)
+		}
+		if _, err := w.Work(w.ctx, pull.PullKey(repoID, 9)); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Work of an unknown key = %v", err)
+		}
+		if r, err := w.Repository(w.ctx, repoID); err != nil || r != octoApp {
+			t.Errorf("Repository = %+v, %v", r, err)
+		}
+		if _, err := w.Repository(w.ctx, 1); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Repository of an unknown id = %v", err)
+		}
 		if k, err := w.PullKey(w.ctx, "Octo", "APP", 1); err != nil || k != key.Key {
 			t.Errorf("PullKey = %v, %v", k, err)
 		}

@@ -254,7 +254,7 @@ func TestCommandsBesideAServiceUnderLoad(t *testing.T) {
 				}
 			}
 			const rounds = 3
-			for range rounds {
+			for round := range rounds {
 				for _, args := range []string{"queue status", "queue list", "deliveries list", "queue dead list"} {
 					var any map[string]any
 					o.asks(&any, args)
@@ -274,6 +274,16 @@ func TestCommandsBesideAServiceUnderLoad(t *testing.T) {
 					t.Errorf("process --json: %v, %s", err, out)
 				}
 				o.does("", "queue resume")
+
+				// Nothing is paused: the service and a person want the same delivery at once, and one of them does it.
+				id := deliveryID(200+round, 1)
+				if status := deliver(p.URL, secret, id, o.body(1)); status == 202 {
+					kept.Add(1)
+				}
+				out = o.does(`{"v":1,"delivery_id":"`+id+`"}`, "process -")
+				if !strings.Contains(out, id+" is processed") && !strings.Contains(out, id+" was processed already") && !strings.Contains(out, id+" has been processed meanwhile") {
+					t.Errorf("process beside a service: %s", out)
+				}
 			}
 			stop.Store(true)
 			senders.Wait()
