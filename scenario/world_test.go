@@ -72,6 +72,7 @@ type world struct {
 	writes  int       // of the service, to its database and to GitHub
 	busy    time.Time // the last time that it did anything
 	reads   int       // of GitHub
+	manners manners
 	marked  int       // journal entries that an earlier `writes` has seen
 }
 
@@ -253,6 +254,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errStopped
 	}
 	graphql := strings.HasSuffix(r.URL.Path, "/graphql")
+	defer w.s.manners.note(r)()
 	resp, err := w.to.RoundTrip(r)
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()

@@ -13,7 +13,7 @@ type Fault struct {
 	Op      string    // the operation, on what: "merge octo/app#7"
 	Status  int       // HTTP; 0 when there was no answer
 	Message string    // GitHub's words, or the transport's
-	Until   time.Time // Throttled: nothing of the scope before then
+	Until   time.Time // Throttled: nothing of the scope before then. Unavailable, Auth: when to try again, where that is known
 	Err     error     // the cause, where there is one
 }
 

@@ -19,6 +19,9 @@ import (
 // event comes first.
 const afterMerge = 2 * time.Second
 
+// lookOnceMore is when a pull request is looked for again that an event told of and GitHub does not know yet.
+const lookOnceMore = 5 * time.Second
+
 // mergeWithin is how old a look may be when a merge follows from it. A merge is pinned to the head commit, but not to
 // the base, the labels and the reviews that it was decided on: other writes, a second apart each, must not give anybody
 // the time to change those.
@@ -60,7 +63,7 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 	took := time.Since(began)
 	p.o.Metrics.Decided(took)
 
-	plan, err := p.plan(snap, look, settled, hist, took)
+	plan, err := p.plan(snap, &look, settled, memory, hist, took)
 	if err != nil {
 		return pull.PassResult{}, err
 	}
@@ -71,13 +74,22 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 }
 
 // unseen ends a pass whose snapshot could not be had.
+//
+// An event may be ahead of what GitHub's API shows: what an event about the pull request itself calls for and is not
+// there is looked at once more. That look is nobody's, so it is of less priority, and the last.
+//
+// What waits for a budget is not held back: a more urgent hint may come that the budget still has something for.
 func (p *pass) unseen(err error) (pull.PassResult, error) {
 	if f, ok := pull.FaultOf(err); ok {
 		switch f.Class {
 		case pull.FaultGone:
-			return pull.PassResult{Outcome: pull.PassGone, Gone: true, Error: f.Error()}, nil
+			res := pull.PassResult{Outcome: pull.PassGone, Gone: true, Error: f.Error()}
+			if f.Status != 0 && p.claim.Priority <= pull.Ordinary {
+				res.Again = p.store.Now().Add(lookOnceMore)
+			}
+			return res, nil
 		case pull.FaultThrottled:
-			return pull.PassResult{Outcome: pull.PassParked, NotBefore: f.Until, Again: f.Until}, nil
+			return pull.PassResult{Outcome: pull.PassParked, Again: f.Until}, nil
 		}
 	}
 	return pull.PassResult{}, err
@@ -110,8 +122,15 @@ func (r *Reconciler) Look(ctx context.Context, scope pull.Scope, repo pull.Repo,
 }
 
 // plan turns a decision into what is written down before anything is done: the difference between what is wanted and
-// what is there, with the report among it.
-func (p *pass) plan(s pull.Snapshot, look Look, settled []pull.Intent, hist pull.History, took time.Duration) (pull.Plan, error) {
+// what is there, with the report among it. A report that GitHub refused lately waits: then look asks for another look.
+func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.Memory, hist pull.History, took time.Duration) (pull.Plan, error) {
+	report, told := p.report(s, look.Decision)
+	if told {
+		if until, _, held := m.Withheld(report, p.store.Now()); held {
+			told = false
+			look.Decision.Again = sooner(look.Decision.Again, until)
+		}
+	}
 	d := look.Decision
 	tree, err := json.Marshal(d.Verdict)
 	if err != nil {
@@ -142,10 +161,8 @@ func (p *pass) plan(s pull.Snapshot, look Look, settled []pull.Intent, hist pull
 	for i := range plan.Actions {
 		plan.Actions[i].Why = notice.Why(d.Verdict, plan.Actions[i])
 	}
-	if report, ok := p.report(s, d); ok {
-		if _, _, held := d.Memory.Withheld(report, p.store.Now()); !held {
-			plan.Actions = append(plan.Actions, report)
-		}
+	if told {
+		plan.Actions = append(plan.Actions, report)
 	}
 	slices.SortStableFunc(plan.Actions, func(a, b pull.Action) int {
 		return slices.Index(pull.ActionKinds, a.Kind) - slices.Index(pull.ActionKinds, b.Kind)
@@ -203,11 +220,11 @@ func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision,
 
 // failed ends a pass that met an error; when it is made again is the store's backoff to say.
 func failed(err error) *pull.PassResult {
-	f, ok := pull.FaultOf(err)
-	return &pull.PassResult{
-		Outcome: pull.PassFailed, Error: err.Error(),
-		Outage: ok && (f.Class == pull.FaultUnavailable || f.Class == pull.FaultAuth),
+	res := &pull.PassResult{Outcome: pull.PassFailed, Error: err.Error()}
+	if f, ok := pull.FaultOf(err); ok && (f.Class == pull.FaultUnavailable || f.Class == pull.FaultAuth) {
+		res.Outage, res.NotBefore = true, f.Until
 	}
+	return res
 }
 
 // row is what lists show of a pull request.

@@ -79,6 +79,12 @@ type Options struct {
 // grace is how long the action in hand may take to end once the service is asked to stop.
 const grace = 10 * time.Second
 
+// A pass that takes longer than passPatience gives its place to another; slowPasses bounds how many do at a time.
+const (
+	passPatience = 2 * time.Second
+	slowPasses   = 32
+)
+
 // A Reconciler makes passes over whatever is due. Make it with New, run it with Run.
 type Reconciler struct {
 	forge    Forge
@@ -129,7 +135,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		time.AfterFunc(grace, func() { abort(errors.New("the service is stopping")) })
 	})()
 
-	slots := make(chan struct{}, r.o.Workers)
+	slots, slow := make(chan struct{}, r.o.Workers), make(chan struct{}, slowPasses)
 	trouble := 0
 	for {
 		select {
@@ -140,10 +146,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		claim, ok, wait, err := r.claim(ctx)
 		if ok {
 			trouble = 0
-			passes.Go(func() {
-				defer func() { <-slots; r.Wake() }()
-				r.Pass(work, ctx.Done(), claim)
-			})
+			passes.Go(func() { r.hold(slots, slow, func() { r.Pass(work, ctx.Done(), claim) }) })
 			continue
 		}
 		<-slots
@@ -166,6 +169,33 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		}
 		t.Stop()
 	}
+}
+
+// hold makes a pass that has a place among slots. One that takes long waits for GitHub: it gives its place away for one
+// among slow, so that an installation which GitHub answers slowly does not keep the others waiting.
+func (r *Reconciler) hold(slots, slow chan struct{}, pass func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		pass()
+	}()
+	t := time.NewTimer(passPatience)
+	select {
+	case <-ended:
+		t.Stop()
+	case <-t.C:
+		select {
+		case <-ended:
+		case slow <- struct{}{}:
+			<-slots
+			r.Wake()
+			<-ended
+			<-slow
+			return
+		}
+	}
+	<-slots
+	r.Wake()
 }
 
 // claim takes the most urgent due key, or says how long to wait before looking again. It asks with a read first, so that

@@ -339,8 +339,8 @@ func TestIntakeSpreadsAPushToABase(t *testing.T) {
 		if err != nil || len(due) != open {
 			t.Fatalf("Due = %d keys, %v, want %d", len(due), err, open)
 		}
-		if first, last := due[0].DueAt.Sub(w.now()), due[open-1].DueAt.Sub(w.now()); first != time.Second || last != 11*time.Second {
-			t.Errorf("due from %v to %v, want from 1s to 11s", first, last)
+		if first, last := due[0].DueAt.Sub(w.now()), due[open-1].DueAt.Sub(w.now()); first != time.Second || last != time.Second+spread(open-1) || last > 31*time.Second {
+			t.Errorf("due from %v to %v, want from 1s to 30.8s", first, last)
 		}
 	})
 }

@@ -148,7 +148,7 @@ func NewMetrics(version, commit string) *Metrics {
 	for _, res := range []string{"rest", "graphql"} {
 		m.budget.WithLabelValues(res).Set(1)
 	}
-	for _, reason := range []string{"primary", "secondary", "retry_after"} {
+	for _, reason := range []string{"primary", "secondary", "retry_after", "unanswered"} {
 		m.paused.WithLabelValues(reason)
 	}
 	for _, s := range []string{"0", "1", "2", "more", "none"} {
@@ -261,7 +261,7 @@ func (m *Metrics) Budget(resource string, ratio float64) {
 	m.budget.WithLabelValues(resource).Set(ratio)
 }
 
-// Paused counts seconds for which a scope was parked: reason is primary, secondary or retry_after.
+// Paused counts seconds for which a scope was parked: reason is primary, secondary, retry_after or unanswered.
 func (m *Metrics) Paused(reason string, d time.Duration) {
 	m.paused.WithLabelValues(reason).Add(d.Seconds())
 }
