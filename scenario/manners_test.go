@@ -14,6 +14,7 @@ import (
 // is ready.
 type manners struct {
 	mu       sync.Mutex
+	calls    int
 	inFlight map[string]int // by token
 	most     int
 	writes   map[string][]time.Time // by account, when they began
@@ -27,6 +28,7 @@ func (m *manners) note(r *http.Request) (ended func()) {
 	if m.inFlight == nil {
 		m.inFlight, m.writes, m.content = map[string]int{}, map[string][]time.Time{}, map[string][]time.Time{}
 	}
+	m.calls++
 	token := r.Header.Get("Authorization")
 	m.inFlight[token]++
 	m.most = max(m.most, m.inFlight[token])

@@ -128,7 +128,10 @@ type troubled struct {
 }
 
 func newTroubled(t *testing.T, token bool) *troubled {
-	s := newWorld(t, way{name: "plain", seed: 1}, "")
+	return troubledIn(newWorld(t, way{name: "plain", seed: 1}, ""), token)
+}
+
+func troubledIn(s *world, token bool) *troubled {
 	s.token = token
 	s.hub.Latency(50 * time.Millisecond)
 	l := githubtest.DefaultLimits()

@@ -92,13 +92,13 @@ type limiter struct {
 	inFlight  int
 	freed     chan struct{} // closed when a request ends; made by whoever waits for that
 	lastWrite time.Time
-	writers   int         // waiting for their turn
-	spill     time.Time   // the turn that the last refused writer was given
-	content   []time.Time // content-creating requests of the last hour, oldest first
-	queries   []time.Time // GraphQL requests of the last minute, oldest first
-	silent    int         // requests in a row that were not answered
+	writers   int             // waiting for their turn
+	spill     time.Time       // the turn that the last refused writer was given
+	content   []time.Time     // content-creating requests of the last hour, oldest first
+	queries   []time.Time     // GraphQL requests of the last minute, oldest first
+	silent    int             // requests in a row that were not answered
 	silentOn  map[string]bool // what they were about
-	silence   time.Time // since when
+	silence   time.Time       // since when
 	parked    time.Time
 	reason    string
 	strikes   int // secondary limits in a row

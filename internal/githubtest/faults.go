@@ -31,16 +31,16 @@ type Kind int
 
 // The ways in which a request fails.
 const (
-	Answer    Kind = iota // an answer with Status, 502 unless set
-	Hang                  // no answer until the client gives up, or Delay has passed; then the true answer
-	Reset                 // the connection is reset
-	HTML                  // 200 with a page for people
-	Truncated             // the true answer, cut off in the middle
-	Partial               // GraphQL: data with a hole and an error
-	Exhausted             // the primary budget is used up
-	Secondary             // a secondary limit
-	NoHost                // the name can't be looked up: nothing is sent; by Transport only
-	BadCertificate        // somebody else's certificate: nothing is sent; by Transport only
+	Answer         Kind = iota // an answer with Status, 502 unless set
+	Hang                       // no answer until the client gives up, or Delay has passed; then the true answer
+	Reset                      // the connection is reset
+	HTML                       // 200 with a page for people
+	Truncated                  // the true answer, cut off in the middle
+	Partial                    // GraphQL: data with a hole and an error
+	Exhausted                  // the primary budget is used up
+	Secondary                  // a secondary limit
+	NoHost                     // the name can't be looked up: nothing is sent; by Transport only
+	BadCertificate             // somebody else's certificate: nothing is sent; by Transport only
 )
 
 // Fail adds a fault. Faults are tried in the order in which they were added. The result is for Hits and Heal.

@@ -136,7 +136,9 @@ func (s *Store) Record(ctx context.Context, c pull.Claim, r pull.PassResult) ([]
 			fails = 0
 			attempts, err = t.deliveriesDone(c)
 		case pull.PassFailed:
-			fails++
+			if !r.Outage || r.NotBefore.IsZero() { // who says when to try again asks for no longer wait the next time
+				fails++
+			}
 			dead = fails >= pull.MaxFails && !r.Outage
 			attempts, err = t.deliveriesFailed(c, r.Error, dead)
 		case pull.PassParked:
