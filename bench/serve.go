@@ -235,7 +235,7 @@ func ours(ctx context.Context, url string) (receiver, error) {
 	kept := &counted{Store: st}
 	var inbox *delivery.Inbox
 	intake := delivery.NewIntake(kept, m, log, delivery.IntakeOptions{Busy: func() bool { return inbox.Busy() }})
-	inbox = delivery.NewInbox(kept, m, log, delivery.Options{Committed: intake.Nudge})
+	inbox = delivery.NewInbox(kept, m, log, delivery.Options{Committed: func([]pull.Delivery) { intake.Nudge() }})
 	h := webhook.New(webhook.Options{
 		Secrets: func() [][]byte { return [][]byte{[]byte(secret)} }, Validate: true,
 		RateLimit: visitor.RateLimit{Enabled: true, Max: 100, Window: time.Minute},
@@ -277,8 +277,8 @@ type counted struct {
 	taken atomic.Int64
 }
 
-func (c *counted) Intake(ctx context.Context, limit int, route func(pull.Delivery) pull.Route) ([]pull.Attempt, int, error) {
-	attempts, n, err := c.Store.Intake(ctx, limit, route)
+func (c *counted) Intake(ctx context.Context, which pull.Taking, route func(pull.Delivery) pull.Route) ([]pull.Attempt, int, error) {
+	attempts, n, err := c.Store.Intake(ctx, which, route)
 	c.taken.Add(int64(n))
 	return attempts, n, err
 }

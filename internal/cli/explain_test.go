@@ -40,7 +40,7 @@ func decided(t *testing.T, title string) policy.Verdict {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, n, err := s.Intake(t.Context(), 10, func(d pull.Delivery) pull.Route { return pull.Route{Numbers: d.Hint.Numbers} }); err != nil || n != 1 {
+	if _, n, err := s.Intake(t.Context(), pull.Taking{Limit: 10}, func(d pull.Delivery) pull.Route { return pull.Route{Numbers: d.Hint.Numbers} }); err != nil || n != 1 {
 		t.Fatalf("Intake took %d, %v", n, err)
 	}
 	claim, ok, err := s.Claim(t.Context(), "test", time.Minute)

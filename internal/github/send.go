@@ -27,8 +27,10 @@ const (
 	// requestTimeout is longer than the ten seconds after which GitHub itself gives up.
 	requestTimeout = 15 * time.Second
 	maxBody        = 32 << 20
-	maxRedirects   = 3
-	maxMessage     = 400 // characters of GitHub's words that are kept in a fault
+	// copiesLag is after how long what GitHub has told of is in all of its copies.
+	copiesLag    = 5 * time.Second
+	maxRedirects = 3
+	maxMessage   = 400 // characters of GitHub's words that are kept in a fault
 )
 
 // A call is one request to GitHub, before it is signed.
@@ -287,6 +289,9 @@ func (c *Client) classify(scope pull.Scope, a answer) *pull.Fault {
 		f.Class, f.Status = pull.FaultGone, 0 // about the installation, not about what was asked for
 	case a.status == http.StatusNotFound, a.status == http.StatusGone:
 		f.Class = pull.FaultGone
+		if a.status == http.StatusNotFound && !a.call.write {
+			f.Until = time.Now().Add(copiesLag).UTC()
+		}
 	case a.status == http.StatusConflict:
 		f.Class = pull.FaultMoved
 	case a.status == http.StatusRequestTimeout, a.status < 400, a.status >= 500:

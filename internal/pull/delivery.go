@@ -70,6 +70,24 @@ type Receipt struct {
 	Differs   bool // and the body was another one; the first is kept
 }
 
+// A Taking says which of the waiting deliveries an intake takes.
+type Taking struct {
+	Limit int // at most so many of the oldest; without effect where IDs are given
+	// IDs are the only ones that are taken, whatever their age, of those that wait; nil: the oldest.
+	IDs []string
+	// Before leaves what was received after it to others, who have been told of it; zero takes everything. What was taken
+	// before and has to be taken again is nobody else's business, and is taken however young it is.
+	Before time.Time
+	// ByHand takes IDs while the queue is paused too, and in spite of a backoff.
+	ByHand bool
+}
+
+// A Pause is an order to take nothing up. It is kept in the database and holds for every replica until it is lifted.
+type Pause struct {
+	Since time.Time
+	By    string // who gave it
+}
+
 // A Route is what intake does with a delivery. A hint is resolved to keys by numbers, else by head sha among the open
 // heads, else by base branch among the open pull requests; none of them is an API call.
 type Route struct {

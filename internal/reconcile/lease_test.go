@@ -98,7 +98,7 @@ func TestAFrozenHolderWritesNothing(t *testing.T) {
 				}}}); err != nil {
 					t.Fatal(err)
 				}
-				if _, _, err := s.Intake(ctx, 10, func(pull.Delivery) pull.Route { return pull.Route{Numbers: []int{1}, Priority: pull.Ordinary} }); err != nil {
+				if _, _, err := s.Intake(ctx, pull.Taking{Limit: 10}, func(pull.Delivery) pull.Route { return pull.Route{Numbers: []int{1}, Priority: pull.Ordinary} }); err != nil {
 					t.Fatal(err)
 				}
 

@@ -19,9 +19,6 @@ import (
 // event comes first.
 const afterMerge = 2 * time.Second
 
-// lookOnceMore is when a pull request is looked for again that an event told of and GitHub does not know yet.
-const lookOnceMore = 5 * time.Second
-
 // mergeWithin is how old a look may be when a merge follows from it. A merge is pinned to the head commit, but not to
 // the base, the labels and the reviews that it was decided on: other writes, a second apart each, must not give anybody
 // the time to change those.
@@ -76,7 +73,7 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 // unseen ends a pass whose snapshot could not be had.
 //
 // An event may be ahead of what GitHub's API shows: what an event about the pull request itself calls for and is not
-// there is looked at once more. That look is nobody's, so it is of less priority, and the last.
+// there may be looked at once more. That look is nobody's, so it is of less priority, and the last.
 //
 // What waits for a budget is not held back: a more urgent hint may come that the budget still has something for.
 func (p *pass) unseen(err error) (pull.PassResult, error) {
@@ -84,8 +81,8 @@ func (p *pass) unseen(err error) (pull.PassResult, error) {
 		switch f.Class {
 		case pull.FaultGone:
 			res := pull.PassResult{Outcome: pull.PassGone, Gone: true, Error: f.Error()}
-			if f.Status != 0 && p.claim.Priority <= pull.Ordinary {
-				res.Again = p.store.Now().Add(lookOnceMore)
+			if p.claim.Priority <= pull.Ordinary {
+				res.Again = f.Until
 			}
 			return res, nil
 		case pull.FaultThrottled:

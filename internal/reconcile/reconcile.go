@@ -46,7 +46,8 @@ type Forge interface {
 // A Store keeps claims, memory and the ledger. Methods that take a claim fail with pull.ErrLost once somebody else
 // holds the key; after that nothing of the pass is written any more.
 type Store interface {
-	Claim(ctx context.Context, owner string, lease time.Duration) (pull.Claim, bool, error)
+	// ClaimOther takes what is due, keys of the scope last only when there are no others.
+	ClaimOther(ctx context.Context, owner string, lease time.Duration, last pull.Scope) (pull.Claim, bool, error)
 	NextDue(ctx context.Context) (time.Time, bool, error)
 	Renew(ctx context.Context, c pull.Claim, lease time.Duration) error
 	History(ctx context.Context, c pull.Claim) (pull.History, error)
@@ -79,12 +80,6 @@ type Options struct {
 // grace is how long the action in hand may take to end once the service is asked to stop.
 const grace = 10 * time.Second
 
-// A pass that takes longer than passPatience gives its place to another; slowPasses bounds how many do at a time.
-const (
-	passPatience = 2 * time.Second
-	slowPasses   = 32
-)
-
 // A Reconciler makes passes over whatever is due. Make it with New, run it with Run.
 type Reconciler struct {
 	forge    Forge
@@ -93,6 +88,7 @@ type Reconciler struct {
 	wake     chan struct{}
 	policies policyCache
 	pace     pace
+	slow     slowScopes
 }
 
 // New returns a Reconciler; nothing runs until Run.
@@ -135,7 +131,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		time.AfterFunc(grace, func() { abort(errors.New("the service is stopping")) })
 	})()
 
-	slots, slow := make(chan struct{}, r.o.Workers), make(chan struct{}, slowPasses)
+	slots := make(chan struct{}, r.o.Workers)
 	trouble := 0
 	for {
 		select {
@@ -146,7 +142,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		claim, ok, wait, err := r.claim(ctx)
 		if ok {
 			trouble = 0
-			passes.Go(func() { r.hold(slots, slow, func() { r.Pass(work, ctx.Done(), claim) }) })
+			passes.Go(func() { r.hold(slots, claim.Scope, func() { r.Pass(work, ctx.Done(), claim) }) })
 			continue
 		}
 		<-slots
@@ -171,33 +167,6 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	}
 }
 
-// hold makes a pass that has a place among slots. One that takes long waits for GitHub: it gives its place away for one
-// among slow, so that an installation which GitHub answers slowly does not keep the others waiting.
-func (r *Reconciler) hold(slots, slow chan struct{}, pass func()) {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		pass()
-	}()
-	t := time.NewTimer(passPatience)
-	select {
-	case <-ended:
-		t.Stop()
-	case <-t.C:
-		select {
-		case <-ended:
-		case slow <- struct{}{}:
-			<-slots
-			r.Wake()
-			<-ended
-			<-slow
-			return
-		}
-	}
-	<-slots
-	r.Wake()
-}
-
 // claim takes the most urgent due key, or says how long to wait before looking again. It asks with a read first, so that
 // an idle service writes nothing.
 func (r *Reconciler) claim(ctx context.Context) (c pull.Claim, ok bool, wait time.Duration, err error) {
@@ -208,7 +177,7 @@ func (r *Reconciler) claim(ctx context.Context) (c pull.Claim, ok bool, wait tim
 	if wait = at.Sub(r.store.Now()); wait > 0 {
 		return c, false, min(wait, r.o.Poll), nil
 	}
-	c, ok, err = r.store.Claim(ctx, r.o.Owner, r.o.Lease)
+	c, ok, err = r.store.ClaimOther(ctx, r.o.Owner, r.o.Lease, r.slow.most())
 	// Due, and yet not to be had: another replica was faster, or its scope is parked. Either is over soon.
 	return c, ok && err == nil, min(100*time.Millisecond, r.o.Poll), err
 }

@@ -352,7 +352,7 @@ func TestPurgeInBatches(t *testing.T) {
 		}
 		w.insert(batch...)
 		for {
-			if _, n, err := w.Intake(w.ctx, 500, func(pull.Delivery) pull.Route { return pull.Route{} }); err != nil || n == 0 {
+			if _, n, err := w.Intake(w.ctx, pull.Taking{Limit: 500}, func(pull.Delivery) pull.Route { return pull.Route{} }); err != nil || n == 0 {
 				break
 			}
 		}
@@ -425,7 +425,7 @@ func TestTheStoreRunsInSimulatedTime(t *testing.T) {
 			if _, err := s.Insert(ctx, []pull.Delivery{d}); err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err := s.Intake(ctx, 10, byNumber); err != nil {
+			if _, _, err := s.Intake(ctx, pull.Taking{Limit: 10}, byNumber); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Minute)
@@ -585,7 +585,7 @@ func writer(t *testing.T) {
 	go func() { _ = s.Maintain(t.Context()) }()
 	go func() {
 		for {
-			if _, _, err := s.Intake(t.Context(), 5, byNumber); err != nil {
+			if _, _, err := s.Intake(t.Context(), pull.Taking{Limit: 5}, byNumber); err != nil {
 				return
 			}
 			if c, ok, err := s.Claim(t.Context(), "w", 10*time.Millisecond); err == nil && ok {

@@ -285,7 +285,7 @@ func TestIntakeOfManyIsThatOfEach(t *testing.T) {
 				}
 				w.insert(batch...)
 				w.pass(time.Second)
-				attempts, taken, err := w.Intake(w.ctx, 1000, func(d pull.Delivery) pull.Route {
+				attempts, taken, err := w.Intake(w.ctx, pull.Taking{Limit: 1000}, func(d pull.Delivery) pull.Route {
 					if len(d.Hint.Numbers) == 0 || d.Hint.Numbers[0] == 0 {
 						return pull.Route{}
 					}
@@ -482,7 +482,7 @@ func TestIntakeIsolatesWhatTheDatabaseRefuses(t *testing.T) {
 			}
 			return nil
 		})
-		_, n, err := w.Intake(w.ctx, 100, func(d pull.Delivery) pull.Route {
+		_, n, err := w.Intake(w.ctx, pull.Taking{Limit: 100}, func(d pull.Delivery) pull.Route {
 			if d.ID == "poison" && strings.Contains(strings.Join(routed, " "), "poison") {
 				t.Error("routed twice in one transaction")
 			}
@@ -511,7 +511,7 @@ func TestAFailedTransactionOfIntakeCostsNoAttempt(t *testing.T) {
 			return nil
 		})
 		for range pull.MaxFails + 1 {
-			if _, _, err := w.Intake(w.ctx, 10, byNumber); !errors.Is(err, gone) {
+			if _, _, err := w.Intake(w.ctx, pull.Taking{Limit: 10}, byNumber); !errors.Is(err, gone) {
 				t.Fatalf("Intake = %v, want the error", err)
 			}
 		}
@@ -570,7 +570,7 @@ func TestReplicasShareTheWork(t *testing.T) {
 							fresh[r]++
 						}
 					}
-					if _, _, err := s.Intake(w.ctx, 7, byNumber); err != nil {
+					if _, _, err := s.Intake(w.ctx, pull.Taking{Limit: 7}, byNumber); err != nil {
 						t.Error(err)
 						return
 					}
@@ -586,7 +586,7 @@ func TestReplicasShareTheWork(t *testing.T) {
 		for r, s := range replicas {
 			all.Go(func() {
 				for {
-					_, n, err := s.Intake(w.ctx, 7, byNumber)
+					_, n, err := s.Intake(w.ctx, pull.Taking{Limit: 7}, byNumber)
 					if err != nil {
 						t.Error(err)
 						return

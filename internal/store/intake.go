@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -40,25 +41,33 @@ type taken struct {
 	err   error // of reading or routing it
 }
 
-// Intake takes at most limit received deliveries, oldest first, and makes due what they are about: route says what
-// that is, and is given each delivery without its body. Everything happens in one transaction. It returns the attempts
-// that are finished with that, and how many deliveries it took.
+// Intake takes received deliveries, oldest first, and makes due what they are about: route says what that is, and is
+// given each delivery without its body. Everything happens in one transaction. It returns the attempts that are finished
+// with that, and how many deliveries it took: none while the queue is paused.
 //
 // A delivery about one key waits for the pass that answers it; one about none or several is done. A delivery that
 // can't be routed fails alone; so does one that makes the transaction fail.
-func (s *Store) Intake(ctx context.Context, limit int, route func(pull.Delivery) pull.Route) ([]pull.Attempt, int, error) {
-	attempts, n, err := s.intake(ctx, limit, route)
+func (s *Store) Intake(ctx context.Context, t pull.Taking, route func(pull.Delivery) pull.Route) ([]pull.Attempt, int, error) {
+	attempts, n, err := s.intake(ctx, t, route)
 	if err == nil || !badData(err) {
 		return attempts, n, err
 	}
 	// Some row of the batch poisons it: one by one, so that only that row pays.
+	ones := make([]pull.Taking, max(len(t.IDs), t.Limit))
+	for i := range ones {
+		ones[i] = t
+		ones[i].Limit = 1
+		if len(t.IDs) > 0 {
+			ones[i].IDs = t.IDs[i : i+1]
+		}
+	}
 	attempts, n = nil, 0
-	for range limit {
+	for _, t := range ones {
 		var at int64
-		some, one, err := s.intake(ctx, 1, func(d pull.Delivery) pull.Route { at = d.Seq; return route(d) })
+		some, one, err := s.intake(ctx, t, func(d pull.Delivery) pull.Route { at = d.Seq; return route(d) })
 		if err != nil && badData(err) {
 			poison := err
-			some, one, err = s.intake(ctx, 1, func(d pull.Delivery) pull.Route {
+			some, one, err = s.intake(ctx, t, func(d pull.Delivery) pull.Route {
 				if d.Seq == at {
 					panic(poison)
 				}
@@ -67,18 +76,18 @@ func (s *Store) Intake(ctx context.Context, limit int, route func(pull.Delivery)
 		}
 		attempts = append(attempts, some...)
 		n += one
-		if err != nil || one == 0 {
+		if err != nil || (one == 0 && len(t.IDs) == 0) {
 			return attempts, n, err
 		}
 	}
 	return attempts, n, nil
 }
 
-func (s *Store) intake(ctx context.Context, limit int, route func(pull.Delivery) pull.Route) (attempts []pull.Attempt, n int, err error) {
+func (s *Store) intake(ctx context.Context, which pull.Taking, route func(pull.Delivery) pull.Route) (attempts []pull.Attempt, n int, err error) {
 	var repos map[int64]repository
 	err = s.write(ctx, "intake", func(t *tx) error {
 		attempts, repos = nil, nil // it may run again
-		batch, err := t.take(limit)
+		batch, err := t.take(which)
 		if n = len(batch); err != nil {
 			return err
 		}
@@ -119,9 +128,9 @@ func safely(route func(pull.Delivery) pull.Route, d pull.Delivery) (r pull.Route
 }
 
 // take reads received deliveries that nobody else has taken.
-func (t *tx) take(limit int) ([]taken, error) {
+func (t *tx) take(which pull.Taking) ([]taken, error) {
 	var batch []taken
-	err := t.query(takeReceived, []any{t.now.UnixMicro(), int64(limit)}, func(scan scanner) error {
+	each := func(scan scanner) error {
 		var d taken
 		var received, seen int64
 		var first sql.NullInt64
@@ -139,7 +148,21 @@ func (t *tx) take(limit int) ([]taken, error) {
 		}
 		batch = append(batch, d)
 		return nil
-	})
+	}
+	var err error
+	if which.IDs != nil {
+		ids := make([]any, 0, len(which.IDs))
+		for _, id := range slices.Compact(slices.Sorted(slices.Values(which.IDs))) {
+			ids = append(ids, clean(id))
+		}
+		err = t.bulk(takeNamed, []any{t.now.UnixMicro(), flag(which.ByHand)}, ids, each)
+	} else {
+		before := int64(math.MaxInt64)
+		if !which.Before.IsZero() {
+			before = which.Before.UnixMicro()
+		}
+		err = t.query(takeReceived, []any{t.now.UnixMicro(), int64(which.Limit), before}, each)
+	}
 	slices.SortFunc(batch, func(a, b taken) int { return cmp.Compare(a.Seq, b.Seq) })
 	return batch, err
 }

@@ -54,7 +54,7 @@ func benchmarkIntake(b *testing.B, url string) {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		_, took, err := s.Intake(ctx, rows, func(d pull.Delivery) pull.Route {
+		_, took, err := s.Intake(ctx, pull.Taking{Limit: rows}, func(d pull.Delivery) pull.Route {
 			return pull.Route{Settle: 200 * time.Millisecond, Priority: pull.Ordinary, Numbers: d.Hint.Numbers, Head: d.Hint.HeadSHA}
 		})
 		if err != nil || took != rows {

@@ -114,13 +114,30 @@ RETURNING delivery_id, seen_count, body_sha256, status, work_key`)
 	return out
 }()
 
+const (
+	takenColumns = `seq, delivery_id, secret_slot, attempts, seen_count, received_at, last_seen_at, taken_at, hint`
+
+	// again is the next_at of a delivery that has to be taken again: at once, and by whoever looks into the database, since
+	// nobody is told of it any more.
+	again = `1`
+
+	// notPaused holds while the queue is not paused; see Pause.
+	notPaused = `NOT EXISTS (SELECT 1 FROM settings WHERE name = 'paused' AND value <> '')`
+)
+
 var (
 	reviveDelivery = sqlText("take a dead delivery again", `
-UPDATE webhook_logs SET status = 'received', attempts = 0, next_at = 0 WHERE delivery_id = $1 AND status = 'dead' AND work_key IS NULL`)
+UPDATE webhook_logs SET status = 'received', attempts = 0, next_at = `+again+` WHERE delivery_id = $1 AND status = 'dead' AND work_key IS NULL`)
 
 	takeReceived = sqlText("take received deliveries", `
-SELECT seq, delivery_id, secret_slot, attempts, seen_count, received_at, last_seen_at, taken_at, hint FROM webhook_logs
-WHERE status = 'received' AND next_at <= $1 ORDER BY seq LIMIT $2 `+skipLocked)
+SELECT `+takenColumns+` FROM webhook_logs
+WHERE status = 'received' AND next_at <= $1 AND (received_at <= $3 OR next_at > 0) AND `+notPaused+` ORDER BY seq LIMIT $2 `+skipLocked)
+	waitingFirst = sqlText("list what waits for its first intake", `
+SELECT delivery_id, event, action, repository, coalesce(number, 0), received_at FROM webhook_logs
+WHERE status = 'received' AND next_at = 0 AND received_at <= $1 ORDER BY seq LIMIT $2`)
+	takeNamed = bulkText("take named deliveries", `
+SELECT `+takenColumns+` FROM webhook_logs
+WHERE status = 'received' AND ($2 = 1 OR next_at <= $1 AND `+notPaused+`) AND delivery_id IN ({rows}) ORDER BY seq `+skipLocked, `$1`)
 
 	deliveriesQueued = bulkText("queue deliveries", `
 WITH made (seq, key, gen) AS (VALUES {rows})
@@ -189,14 +206,14 @@ var (
 	claimKey = sqlText("claim a key", `
 UPDATE work SET fence = fence + 1, lease_owner = $3, lease_until = $4, ready_at = $4, due_at = NULL,
   working_since = coalesce(working_since, first_due_at), first_due_at = NULL
-WHERE key = (SELECT key FROM work WHERE prio = $1 AND ready_at <= $2 AND `+parkedScopes+` ORDER BY ready_at LIMIT 1 `+skipLocked+`)
+WHERE key = (SELECT key FROM work WHERE prio = $1 AND ready_at <= $2 AND scope <> $5 AND `+parkedScopes+` AND `+notPaused+` ORDER BY ready_at LIMIT 1 `+skipLocked+`)
 RETURNING key, repo_id, scope, fence, gen, fails, working_since`)
 
 	repositoryName = sqlText("read a repository's name", `SELECT owner, name FROM repositories WHERE id = $1`)
 
-	nextReady  = sqlText("find the earliest key", `SELECT ready_at FROM work WHERE ready_at IS NOT NULL AND scope NOT IN (SELECT scope FROM scopes WHERE paused_until > $1) ORDER BY ready_at LIMIT 1`)
+	nextReady  = sqlText("find the earliest key", `SELECT ready_at FROM work WHERE ready_at IS NOT NULL AND scope NOT IN (SELECT scope FROM scopes WHERE paused_until > $1) AND `+notPaused+` ORDER BY ready_at LIMIT 1`)
 	nextParked = sqlText("find the earliest end of a pause", `
-SELECT paused_until FROM scopes WHERE paused_until > $1 AND EXISTS (SELECT 1 FROM work WHERE work.scope = scopes.scope AND ready_at IS NOT NULL)
+SELECT paused_until FROM scopes WHERE paused_until > $1 AND EXISTS (SELECT 1 FROM work WHERE work.scope = scopes.scope AND ready_at IS NOT NULL) AND `+notPaused+`
 ORDER BY paused_until LIMIT 1`)
 
 	// hold checks a claim's fence and keeps the row until the transaction ends.
@@ -351,6 +368,8 @@ DELETE FROM ledger WHERE (key, kind, target) IN (SELECT ledger.key, kind, target
 	dropHeads = sqlText("forget heads", `
 DELETE FROM head_history WHERE (key, seen_at) IN (SELECT head_history.key, seen_at FROM head_history JOIN pulls ON pulls.key = head_history.key
   WHERE seen_at < $1 AND pulls.state <> 'open' LIMIT $2)`)
+	addAudit = sqlText("note who operated what", `INSERT INTO audits (at, actor, action, target, detail) VALUES ($1, $2, $3, $4, $5)`)
+
 	readSetting = sqlText("read a setting", `SELECT value FROM settings WHERE name = $1`)
 	setSetting  = sqlText("keep a setting", `
 INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`)
