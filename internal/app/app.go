@@ -115,7 +115,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.store, err = store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{
-		Logger: a.log, Clock: o.StoreClock, Hook: o.StoreHook, Scope: a.github.Scope,
+		Logger: a.log, Clock: o.StoreClock, Hook: o.StoreHook, Scope: a.github.Scope, Route: delivery.Route,
 	})
 	if err != nil {
 		return nil, err

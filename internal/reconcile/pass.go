@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,6 +54,11 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 	}
 	if !p.o.MayAct(snap.Repo) {
 		return pull.PassResult{Outcome: pull.PassIgnored}, nil // renamed or moved to where the service may not act
+	}
+	if p.claim.Scope.Installation() != 0 && !strings.EqualFold(snap.Repo.Owner, p.claim.Repo.Owner) {
+		// It belongs to another account now, which the installation has no rights in. An installation there, or one of the
+		// same account under a new name, sends events that say so.
+		return pull.PassResult{Outcome: pull.PassIgnored}, nil
 	}
 	now := p.store.Now()
 	settled, memory := settle(hist.Memory, snap, now)

@@ -46,7 +46,7 @@ type Forge interface {
 // A Store keeps claims, memory and the ledger. Methods that take a claim fail with pull.ErrLost once somebody else
 // holds the key; after that nothing of the pass is written any more.
 type Store interface {
-	// ClaimOther takes what is due, keys of the scope last only when there are no others.
+	// ClaimOther takes the most urgent key that is due; of those that are as urgent, one of the scope last comes last.
 	ClaimOther(ctx context.Context, owner string, lease time.Duration, last pull.Scope) (pull.Claim, bool, error)
 	NextDue(ctx context.Context) (time.Time, bool, error)
 	Renew(ctx context.Context, c pull.Claim, lease time.Duration) error

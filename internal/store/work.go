@@ -35,52 +35,49 @@ func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration) (p
 	return s.ClaimOther(ctx, owner, lease, "")
 }
 
-// ClaimOther is Claim, but keys of one scope are taken only when there are no others, however urgent.
+// ClaimOther is Claim, but keys of one scope come after others that are as urgent.
 func (s *Store) ClaimOther(ctx context.Context, owner string, lease time.Duration, last pull.Scope) (pull.Claim, bool, error) {
 	var c pull.Claim
 	err := s.write(ctx, "claim", func(t *tx) error {
-		c = pull.Claim{}
 		until := t.now.Add(lease).Truncate(time.Microsecond)
-		found, err := t.claim(&c, owner, until, last)
-		if err == nil && !found && last != "" {
-			found, err = t.claim(&c, owner, until, "")
-		}
-		if err != nil {
-			return err
+		found := false
+		for prio := pull.Urgent; prio <= pull.Bulk && !found; prio++ {
+			var err error
+			c = pull.Claim{Priority: prio, Until: until}
+			found, err = t.claim(&c, owner, last)
+			if err == nil && !found && last != "" {
+				found, err = t.claim(&c, owner, "")
+			}
+			if err != nil {
+				return err
+			}
 		}
 		if !found {
 			return errNothing
 		}
 		return nil
 	})
-	return c, c.Fence != 0 && err == nil, err
+	return c, err == nil && c.Fence != 0, err
 }
 
-// claim takes the most urgent key that is due and not of a scope.
-func (t *tx) claim(c *pull.Claim, owner string, until time.Time, not pull.Scope) (bool, error) {
-	for prio := pull.Urgent; prio <= pull.Bulk; prio++ {
-		var key, scope string
-		var since sql.NullInt64
-		*c = pull.Claim{Priority: prio, Until: until}
-		found, err := t.row(claimKey, []any{int64(prio), t.now.UnixMicro(), owner, until.UnixMicro(), string(not)},
-			&key, &c.Repo.ID, &scope, &c.Fence, &c.Gen, &c.Fails, &since)
-		if err != nil {
-			return false, err
-		}
-		if !found {
-			continue
-		}
-		if c.Key, err = pull.ParseKey(key); err != nil {
-			return false, err
-		}
-		c.Scope, c.Since = pull.Scope(scope), moment(since)
-		if c.Since.IsZero() {
-			c.Since = t.now
-		}
-		_, err = t.row(repositoryName, []any{c.Repo.ID}, &c.Repo.Owner, &c.Repo.Name)
-		return err == nil, err
+// claim takes a key of c's priority that is due and not of a scope.
+func (t *tx) claim(c *pull.Claim, owner string, not pull.Scope) (bool, error) {
+	var key, scope string
+	var since sql.NullInt64
+	found, err := t.row(claimKey, []any{int64(c.Priority), t.now.UnixMicro(), owner, c.Until.UnixMicro(), string(not)},
+		&key, &c.Repo.ID, &scope, &c.Fence, &c.Gen, &c.Fails, &since)
+	if err != nil || !found {
+		return false, err
 	}
-	return false, nil
+	if c.Key, err = pull.ParseKey(key); err != nil {
+		return false, err
+	}
+	c.Scope, c.Since = pull.Scope(scope), moment(since)
+	if c.Since.IsZero() {
+		c.Since = t.now
+	}
+	_, err = t.row(repositoryName, []any{c.Repo.ID}, &c.Repo.Owner, &c.Repo.Name)
+	return err == nil, err
 }
 
 // NextDue returns the earliest moment at which a key can be claimed; ok is false when there is none. It may be a little
