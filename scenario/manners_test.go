@@ -19,6 +19,7 @@ type manners struct {
 	most     int
 	writes   map[string][]time.Time // by account, when they began
 	content  map[string][]time.Time
+	asked    []time.Time // when GraphQL was
 }
 
 // note counts a request that begins; what it returns counts its end.
@@ -30,6 +31,9 @@ func (m *manners) note(r *http.Request) (ended func()) {
 	}
 	if !strings.HasSuffix(r.URL.Path, "/access_tokens") {
 		m.calls++
+	}
+	if strings.HasSuffix(r.URL.Path, "/graphql") {
+		m.asked = append(m.asked, time.Now())
 	}
 	token := r.Header.Get("Authorization")
 	m.inFlight[token]++

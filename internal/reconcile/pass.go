@@ -253,6 +253,13 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 // A policyCache keeps policies compiled: compiling CEL costs a hundred times what evaluating it does. It is keyed by
 // content, so it can't be stale, and by where that was read, which is part of what a verdict says.
 type policyCache struct {

@@ -87,7 +87,8 @@ type Reconciler struct {
 	o        Options
 	wake     chan struct{}
 	policies policyCache
-	pace     pace
+	pace     pace // of all looks
+	checks   pace // of those that nothing more urgent than a check asked for
 	slow     slowScopes
 }
 
@@ -108,7 +109,10 @@ func New(f Forge, s Store, o Options) *Reconciler {
 	if o.Page == nil {
 		o.Page = func(pull.Repo, int) string { return "" }
 	}
-	return &Reconciler{forge: f, store: s, o: o, wake: make(chan struct{}, 1)}
+	return &Reconciler{
+		forge: f, store: s, o: o, wake: make(chan struct{}, 1),
+		pace: pace{inHand: looksInHand}, checks: pace{inHand: checkLooks},
+	}
 }
 
 // Wake says that a key may have become due. It never blocks.
@@ -208,9 +212,11 @@ func (r *Reconciler) Pass(ctx context.Context, stop <-chan struct{}, c pull.Clai
 		res = *failed(err)
 	}
 	if res.Outcome == pull.PassDone {
-		if at := r.pace.took(c.Key, r.store.Now()); at.After(res.NotBefore) {
-			res.NotBefore = at
+		at := r.pace.took(c.Key, r.store.Now())
+		if c.Priority >= pull.Background {
+			at = later(at, r.checks.took(c.Key, r.store.Now()))
 		}
+		res.NotBefore = later(res.NotBefore, at)
 	}
 	attempts, err := r.store.Record(ctx, c, res)
 	if err != nil {
