@@ -87,12 +87,12 @@ func (p *pass) unseen(err error) (pull.PassResult, error) {
 		switch f.Class {
 		case pull.FaultGone:
 			res := pull.PassResult{Outcome: pull.PassGone, Gone: true, Error: f.Error()}
-			if p.claim.Priority <= pull.Ordinary {
-				res.Again = f.Until
+			if p.claim.Priority <= pull.Ordinary && !f.Until.IsZero() {
+				res.Again = p.byStore(f.Until)
 			}
 			return res, nil
 		case pull.FaultThrottled:
-			return pull.PassResult{Outcome: pull.PassParked, Again: f.Until}, nil
+			return pull.PassResult{Outcome: pull.PassParked, Again: p.byStore(f.Until)}, nil
 		}
 	}
 	return pull.PassResult{}, err
@@ -221,13 +221,23 @@ func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision,
 	return res, nil
 }
 
-// failed ends a pass that met an error; when it is made again is the store's backoff to say.
-func failed(err error) *pull.PassResult {
-	res := &pull.PassResult{Outcome: pull.PassFailed, Error: err.Error()}
+// failed ends a pass that met an error; when it is made again is the store's backoff to say. GitHub's outages and the
+// database's make no dead letters.
+func (r *Reconciler) failed(err error) *pull.PassResult {
+	res := &pull.PassResult{Outcome: pull.PassFailed, Error: err.Error(), Outage: ofOutage(err)}
 	if f, ok := pull.FaultOf(err); ok && (f.Class == pull.FaultUnavailable || f.Class == pull.FaultAuth) {
-		res.Outage, res.NotBefore = true, f.Until
+		res.Outage = true
+		if !f.Until.IsZero() {
+			res.NotBefore = r.byStore(f.Until)
+		}
 	}
 	return res
+}
+
+// byStore is a moment of this machine's clock as the store's clock will show it, which is what due times go by. It
+// is not a moment too early, though the store counts in microseconds.
+func (r *Reconciler) byStore(at time.Time) time.Time {
+	return r.store.Now().Add(time.Until(at) + time.Microsecond)
 }
 
 // row is what lists show of a pull request.
