@@ -61,6 +61,9 @@ func (s *Store) Insert(ctx context.Context, batch []pull.Delivery) ([]pull.Recei
 	if len(batch) == 0 {
 		return nil, nil
 	}
+	if t := s.full(); t != nil {
+		return nil, fmt.Errorf("insert: %w", t) // what room there is belongs to what was taken already
+	}
 	entries := make([]*entry, 0, len(batch))
 	known := make(map[string]*entry, len(batch))
 	for i := range batch {
@@ -132,8 +135,8 @@ func insertArgs(d *pull.Delivery, id string) ([]any, error) {
 	}, nil
 }
 
-// Positions in insertArgs of what insert fills in.
-const argSeen, argReceived, argLastSeen = 9, 10, 11
+// Positions in insertArgs: of what insert fills in, and of the body.
+const argSeen, argReceived, argLastSeen, argBody = 9, 10, 11, 15
 
 func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Receipt) error {
 	rows := len(entries)
@@ -159,6 +162,7 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 		args = args[:0]
 		for _, e := range chunk {
 			args = append(args, e.args...)
+			t.bytes += len(e.args[argBody].([]byte))
 		}
 		err := t.query(insertDeliveries[len(chunk)], args, func(scan scanner) error {
 			var id, status string
