@@ -13,7 +13,7 @@ import (
 // that only checks ask for there are fewer in hand: thousands of them may report within a minute, and nobody watches each.
 const (
 	looksInHand = 60
-	checkLooks  = 6
+	checkLooks  = 4
 	lookEvery   = 10 * time.Second
 )
 
