@@ -154,8 +154,8 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 			e.args[argReceived] = t.now.UnixMicro()
 		}
 	}
-	var due []string // keys of repeated deliveries
-	var dead []string
+	var due []string          // keys of repeated deliveries
+	var lain []string         // that nobody would look at
 	var wide []*pull.Delivery // repeated ones that named no pull request, or several
 	fresh := 0
 	args := make([]any, 0, rows*insertColumns)
@@ -194,8 +194,8 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 			switch {
 			case key.Valid:
 				due = append(due, key.String)
-			case pull.DeliveryStatus(status) == pull.Dead:
-				dead = append(dead, id)
+			case pull.DeliveryStatus(status) == pull.Dead, pull.DeliveryStatus(status) == pull.Discarded:
+				lain = append(lain, id)
 			case pull.DeliveryStatus(status) == pull.Processed:
 				wide = append(wide, &batch[e.first])
 			}
@@ -205,7 +205,7 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 			return err
 		}
 	}
-	for _, id := range dead { // its intake failed: there is no key yet to mark
+	for _, id := range lain { // not taken in: there is no key yet to mark
 		if _, err := t.exec(reviveDelivery, id); err != nil {
 			return err
 		}
