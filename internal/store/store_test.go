@@ -291,22 +291,30 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 	}
 }
 
-// plan is how SQLite would run a statement.
+// plan is how the database would run a statement.
 func (w *world) plan(st *statement, args ...any) string {
 	w.t.Helper()
-	rows, err := w.db.QueryContext(w.ctx, "EXPLAIN QUERY PLAN "+st.sqlite, args...)
+	text := "EXPLAIN " + st.postgres
+	if w.sqlite != nil {
+		text = "EXPLAIN QUERY PLAN " + st.sqlite
+	}
+	rows, err := w.db.QueryContext(w.ctx, text, args...)
 	if err != nil {
 		w.t.Fatalf("%s: %v", st.name, err)
 	}
 	defer rows.Close()
 	var plan []string
 	for rows.Next() {
-		var id, parent, unused int
 		var detail string
-		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+		dest := []any{&detail}
+		if w.sqlite != nil {
+			var id, parent, unused int
+			dest = []any{&id, &parent, &unused, &detail}
+		}
+		if err := rows.Scan(dest...); err != nil {
 			w.t.Fatal(err)
 		}
 		plan = append(plan, detail)
 	}
-	return strings.Join(plan, "; ")
+	return strings.Join(plan, "\n") + "\n"
 }
