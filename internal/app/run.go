@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/brandonlacoste9-tech/github-pr-manager/internal/dashboard"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
@@ -46,6 +45,9 @@ func (a *App) Run(ctx context.Context) error {
 		})
 	}
 	part(&keepers, keeping, "inbox", a.inbox.Run)
+	if a.hints != nil {
+		part(&keepers, keeping, "queue in Redis", a.hints.Run)
+	}
 	part(&workers, working, "intake", a.intake.Run)
 	part(&workers, working, "reconciler", a.reconciler.Run)
 	part(&workers, working, "dashboard", a.dashboard.Run)
@@ -108,7 +110,7 @@ func (a *App) serve(ctx context.Context, broken func(error)) *http.Server {
 		Handler:     a.handler,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    quietLog(a.log),
-		ConnContext: dashboard.ConnContext,
+		ConnState:   newConnections(connectionLimit() - streamLimit(a.cfg.StreamClients)).state,
 	}
 	webhook.Timeouts(s)
 	l := a.listener
@@ -162,6 +164,9 @@ func (a *App) Addr() net.Addr {
 func (a *App) Close() {
 	if a.listener != nil {
 		_ = a.listener.Close()
+	}
+	if a.hints != nil {
+		_ = a.hints.Close()
 	}
 	if a.store != nil {
 		if err := a.store.Close(); err != nil {

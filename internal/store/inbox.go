@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/s2"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
 // redeliverySettle is how long a key waits for more after a repeated delivery.
@@ -232,12 +233,10 @@ func plural(n int, one, many string) string {
 // A count is what a transaction adds to the totals of an event.
 type count struct{ received, duplicates, processed, errors, actions, last int64 }
 
-// count returns what the transaction adds for an event. Events of an unlikely name share one row: the header that
-// carries the name is not signed.
+// count returns what the transaction adds for an event. Events that the metrics don't know share one row: the header
+// that carries the name is not signed, and whoever replays a delivery may write anything there.
 func (t *tx) count(event string) *count {
-	if len(event) > 40 || strings.Trim(event, "abcdefghijklmnopqrstuvwxyz_") != "" {
-		event = "other"
-	}
+	event = telemetry.EventLabel(event)
 	if t.counts == nil {
 		t.counts = make(map[string]*count, 4)
 	}
