@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -20,8 +21,8 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
 
-// long reports whether the long forms of tests are asked for, with FAULTS=long.
-func long() bool { return os.Getenv("FAULTS") == "long" }
+// longFaults reports whether the long forms of tests are asked for, with FAULTS=long.
+func longFaults() bool { return os.Getenv("FAULTS") == "long" }
 
 // atOnce is how soon a sender must hear that its delivery can't be kept. The service promises two seconds; the rest is for
 // a machine that has other things to do.
@@ -288,8 +289,8 @@ func quietLog(t *testing.T, p *testenv.Process, before, outages int) {
 	}
 }
 
-// metric reads the sum of a metric's series whose line has all of the words.
-func metric(t *testing.T, p *testenv.Process, name string, words ...string) (sum float64) {
+// series reads the sum of a metric's series whose line has all of the words.
+func series(t *testing.T, p *testenv.Process, name string, words ...string) (sum float64) {
 	t.Helper()
 	_, body := get(t, p.URL+"/metrics")
 	for line := range strings.Lines(body) {
@@ -303,4 +304,31 @@ func metric(t *testing.T, p *testenv.Process, name string, words ...string) (sum
 		sum += v
 	}
 	return sum
+}
+
+// The clock of a machine must be right to the minute, or tokens of an App are refused.
+func TestReadyWarnsOfAWrongClock(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-10 * time.Minute, 10 * time.Minute, time.Second} {
+		hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().Add(off).UTC().Format(http.TimeFormat))
+			w.Header().Set("Content-Type", "application/json; charset=utf-8")
+			_, _ = io.WriteString(w, `{"data":{"repository":null},"errors":[{"type":"NOT_FOUND","path":["repository"],"message":"Could not resolve to a Repository"}]}`)
+		}))
+		t.Cleanup(hub.Close)
+		p := testenv.Start(t, testenv.Options{Env: working(t, "GITHUB_API_URL="+hub.URL)})
+		if a := send(p.URL, deliveryID(0x2000, 1), pullRequest(1)); a.status != http.StatusAccepted {
+			t.Fatalf("a delivery is answered %d", a.status)
+		}
+		eventually(t, 10*time.Second, "it is processed", func() bool { s := askStats(t, p); return s.QueueLength == 0 && s.Total.Processed == 1 })
+		want := "ok"
+		if off.Abs() > time.Minute {
+			want = "warning"
+		}
+		eventually(t, 5*time.Second, "/ready says "+want, func() bool {
+			h := askHealth(t, p, "/ready")
+			c := h.Checks["github"]
+			return h.code == 200 && c.Status == want && (want == "ok" || strings.Contains(c.Detail, "clock is"))
+		})
+	}
 }
