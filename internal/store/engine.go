@@ -84,10 +84,14 @@ func (s *Store) openSQLite(ctx context.Context, path string) (err error) {
 func (s *Store) connect(ctx context.Context) (err error) {
 	q, path := s.sqlite, s.sqlite.path
 	q.prepared = make(map[*statement]*sql.Stmt)
+	late, limit := int64(lateCheckpoint), int64(walLimit)
+	if q.ballast.size < ballastMost { // a small disk has no room for a long log, so its writer waits
+		late, limit = max(1, q.ballast.size/pageSize/2), q.ballast.size
+	}
 	writer := []string{
 		"busy_timeout(5000)", "journal_mode(wal)",
-		"synchronous(full)", "foreign_keys(on)", fmt.Sprintf("wal_autocheckpoint(%d)", lateCheckpoint),
-		fmt.Sprintf("journal_size_limit(%d)", walLimit), "cache_size(-16384)", "temp_store(memory)",
+		"synchronous(full)", "foreign_keys(on)", fmt.Sprintf("wal_autocheckpoint(%d)", late),
+		fmt.Sprintf("journal_size_limit(%d)", limit), "cache_size(-16384)", "temp_store(memory)",
 	}
 	if q.db, err = sql.Open("sqlite", dsn(path, writer...)); err != nil {
 		return fmt.Errorf("open %s: %w", s.name, err)

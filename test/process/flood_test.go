@@ -84,8 +84,8 @@ type flood struct {
 	killed       bool
 }
 
-// startFlood lets writers send until the flood is ended. Each series has ids of its own.
-func startFlood(p *testenv.Process, series, writers int) *flood {
+// startFlood lets writers send until the flood is ended, each with a pause between two. Each series has ids of its own.
+func startFlood(p *testenv.Process, series, writers int, pace time.Duration) *flood {
 	f := &flood{p: p, series: series, stop: make(chan struct{}), acknowledged: map[string]bool{}}
 	for w := range writers {
 		f.writers.Go(func() {
@@ -95,7 +95,7 @@ func startFlood(p *testenv.Process, series, writers int) *flood {
 				f.mu.Unlock()
 				a := send(url, deliveryID(series, w<<32|n), pullRequest(n%100))
 				f.mu.Lock()
-				wait := 2 * time.Millisecond
+				wait := pace
 				switch {
 				case a.status == http.StatusAccepted:
 					f.acknowledged[a.id] = true
