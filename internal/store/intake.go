@@ -17,11 +17,19 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
-// A push to a base branch concerns many pull requests at once; they are looked at one after the other.
+// A push to a base branch concerns many pull requests at once; they are looked at one after the other. The first
+// spreadSoon of them come quickly, which is all of them for most repositories; thousands are looked at in the pace that
+// GitHub, which counts its own time, allows.
 const (
 	spreadStep = 50 * time.Millisecond
-	spreadMost = 10 * time.Second
+	spreadSoon = 200
+	spreadSlow = 200 * time.Millisecond
 )
+
+// spread is how much later than the first the n-th pull request is looked at.
+func spread(n int) time.Duration {
+	return time.Duration(min(n, spreadSoon))*spreadStep + time.Duration(max(n-spreadSoon, 0))*spreadSlow
+}
 
 // errUndecodable ends a delivery at once: no retry will make it readable.
 var errUndecodable = errors.New("what routing needs of it can't be decoded")
@@ -95,6 +103,13 @@ func (s *Store) intake(ctx context.Context, which pull.Taking, route func(pull.D
 				d.route, d.err = safely(route, d.Delivery)
 			}
 		}
+		if which.By != "" {
+			for i := range batch {
+				if err := t.audit(which.By, auditIntake, batch[i].ID, ""); err != nil {
+					return err
+				}
+			}
+		}
 		w := intakeWork{tx: t, marks: make(map[pull.Key]*marking), heads: make(map[pull.Key]heading), echoes: make(map[echoKey]*pull.Report)}
 		if attempts, err = w.run(batch); err != nil {
 			return err
@@ -147,7 +162,7 @@ func (t *tx) take(which pull.Taking) ([]taken, error) {
 		for _, id := range slices.Compact(slices.Sorted(slices.Values(which.IDs))) {
 			ids = append(ids, clean(id))
 		}
-		err = t.bulk(takeNamed, []any{t.now.UnixMicro(), flag(which.ByHand)}, ids, each)
+		err = t.bulk(takeNamed, []any{t.now.UnixMicro(), flag(which.By != "")}, ids, each)
 	} else {
 		before := int64(math.MaxInt64)
 		if !which.Before.IsZero() {
@@ -240,7 +255,7 @@ func (w *intakeWork) run(batch []taken) ([]pull.Attempt, error) {
 			}
 			due := w.now.Add(d.route.Settle)
 			if d.route.Base != "" && len(found) > 1 {
-				due = due.Add(min(time.Duration(n)*spreadStep, spreadMost))
+				due = due.Add(spread(n))
 			}
 			w.mark(key, due, d)
 			keys[i] = append(keys[i], key)

@@ -28,15 +28,7 @@ import (
 )
 
 // What strangers can do to the service from outside, tried on the built binary over real sockets, while GitHub's own
-// deliveries have to go through. Every test says in numbers what it cost. ABUSE=long runs the long forms.
-
-// long picks between the short and the long form of a test.
-func long[T any](short, long T) T {
-	if os.Getenv("ABUSE") == "long" {
-		return long
-	}
-	return short
-}
+// deliveries have to go through. Every test says in numbers what it cost. TEST_LONG=1 runs the long forms.
 
 // abuse marks a test that measures under load: it does not run beside others, nor in a quick check.
 func abuse(t *testing.T) {
@@ -54,12 +46,17 @@ type traffic struct {
 	mu      sync.Mutex
 	took    []time.Duration
 	refused map[int]int
+
+	service         *testenv.Process
+	began           time.Time
+	machine, wanted time.Duration // processor time at the beginning: everybody's, and the service's with the test's own
 }
 
 // sendGood sends so many deliveries a second, each when its time has come, whether or not those before it are answered.
 func sendGood(t *testing.T, p *testenv.Process, perSecond int) *traffic {
 	ctx, stop := context.WithCancel(t.Context())
-	g := &traffic{stop: stop, refused: map[int]int{}}
+	g := &traffic{stop: stop, refused: map[int]int{}, service: p, began: time.Now()}
+	g.machine, g.wanted = processorTime(t, p)
 	run := int(time.Now().UnixNano() & 0xffffffff)
 	g.done.Go(func() {
 		tick := time.NewTicker(time.Second / time.Duration(perSecond))
@@ -87,7 +84,26 @@ func sendGood(t *testing.T, p *testenv.Process, perSecond int) *traffic {
 	return g
 }
 
-// end stops the traffic and checks that all of it was kept, in time.
+// processorTime is what all processes of the machine have used, and of it the service and the test with its attackers.
+func processorTime(t *testing.T, p *testenv.Process) (all, ours time.Duration) {
+	t.Helper()
+	var user, nice, system int64
+	if _, err := fmt.Sscanf(readFile(t, "/proc/stat"), "cpu %d %d %d", &user, &nice, &system); err != nil {
+		t.Fatalf("/proc/stat: %v", err)
+	}
+	ours = p.CPU(t)
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(who, &u); err != nil {
+			t.Fatal(err)
+		}
+		ours += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	return time.Duration(user+nice+system) * 10 * time.Millisecond, ours
+}
+
+// end stops the traffic and checks that all of it was kept, in time. What is promised is promised for a machine that has
+// nothing else to do: while others use it, the time that they take is not the service's, and five times as long is allowed.
 func (g *traffic) end(t *testing.T, most time.Duration) {
 	t.Helper()
 	g.stop()
@@ -98,8 +114,13 @@ func (g *traffic) end(t *testing.T, most time.Duration) {
 	}
 	slices.Sort(g.took)
 	p99 := g.took[len(g.took)*99/100]
-	t.Logf("GitHub's deliveries: %d, all kept, p50 %v, p99 %v, slowest %v", len(g.took),
-		g.took[len(g.took)/2].Round(time.Millisecond), p99.Round(time.Millisecond), g.took[len(g.took)-1].Round(time.Millisecond))
+	all, ours := processorTime(t, g.service)
+	others := ((all - g.machine) - (ours - g.wanted)).Seconds() / time.Since(g.began).Seconds()
+	if others > 0.3 {
+		most *= 5
+	}
+	t.Logf("GitHub's deliveries: %d, all kept, p50 %v, p99 %v, slowest %v; others used %.2f cores meanwhile", len(g.took),
+		g.took[len(g.took)/2].Round(time.Millisecond), p99.Round(time.Millisecond), g.took[len(g.took)-1].Round(time.Millisecond), max(0, others))
 	if p99 > most {
 		t.Errorf("GitHub's deliveries: p99 %v, want at most %v", p99, most)
 	}
@@ -165,7 +186,7 @@ func TestHugeUnsignedBodies(t *testing.T) {
 	const mostMemory = 400 << 20
 	p := testenv.Start(t, testenv.Options{Env: working(t, "LOG_LEVEL=warn")})
 	memory, good, before := watchMemory(t, p), sendGood(t, p, 40), p.CPU(t)
-	r := attack(t, p, "huge", long(6*time.Second, time.Minute))
+	r := attack(t, p, "huge", testenv.Pick(6*time.Second, time.Minute))
 	peak, used := memory.end(), p.CPU(t)-before
 	t.Logf("%d senders of 25 MB: answers %v, 503 after %v (p50) and %v (p99), memory at most %d MB, processor time %v of the service, %v of the senders",
 		hugeSenders, r.Answers, r.P50.Round(time.Millisecond), r.P99.Round(time.Millisecond), peak>>20, used, r.cpu)
@@ -184,7 +205,7 @@ func TestHugeUnsignedBodies(t *testing.T) {
 // Thousands who send next to nothing: each is cut when its time is over, however busily it dribbles.
 func TestSlowHeadersAndBodiesAreCut(t *testing.T) {
 	abuse(t)
-	each := long(700, 5000)
+	each := testenv.Pick(700, 5000)
 	p := testenv.Start(t, testenv.Options{Env: working(t, "LOG_LEVEL=warn")})
 	kinds := []struct {
 		name, first string
@@ -193,7 +214,7 @@ func TestSlowHeadersAndBodiesAreCut(t *testing.T) {
 		{"slow headers", "POST /webhook HTTP/1.1\r\nHost: x\r\nX-Slow: ", 5 * time.Second},
 		{"slow bodies", head(sign(secret, nil), "Content-Length: 100000\r\n\r\n{"), 8 * time.Second},
 	}
-	if os.Getenv("ABUSE") != "long" { // in the long form these would be more sockets than a process has
+	if !testenv.Long() { // in the long form these would be more sockets than a process has
 		kinds = append(kinds, []struct {
 			name, first string
 			after       time.Duration
@@ -274,7 +295,7 @@ func TestFloodOfWrongSignatures(t *testing.T) {
 	abuse(t)
 	p := testenv.Start(t, testenv.Options{Env: working(t, "LOG_LEVEL=warn")})
 	good, memory, before := sendGood(t, p, 40), watchMemory(t, p), p.CPU(t)
-	took := long(10*time.Second, time.Minute)
+	took := testenv.Pick(10*time.Second, time.Minute)
 	r := attack(t, p, "flood", took)
 	used, peak := p.CPU(t)-before, memory.end()
 	good.end(t, time.Second)
@@ -294,25 +315,9 @@ func TestFloodOfWrongSignatures(t *testing.T) {
 	if r.Answers[401] > 200 {
 		t.Errorf("%d are answered 401 and not 429, want the first hundred a minute", r.Answers[401])
 	}
-	if counted := metric(t, p, `github_errors_total{kind="signature"}`); counted != float64(sent) {
+	if counted := metric(t, p, "github_errors_total", `kind="signature"`); counted != float64(sent) {
 		t.Errorf("github_errors_total counts %v wrong signatures, want %d", counted, sent)
 	}
-}
-
-// metric reads one sample.
-func metric(t *testing.T, p *testenv.Process, name string) (value float64) {
-	t.Helper()
-	_, text := get(t, p.URL+"/metrics")
-	for line := range strings.Lines(text) {
-		if v, ok := strings.CutPrefix(line, name+" "); ok {
-			if _, err := fmt.Sscan(v, &value); err != nil {
-				t.Fatalf("metric %s: %v", line, err)
-			}
-			return value
-		}
-	}
-	t.Fatalf("there is no metric %s", name)
-	return 0
 }
 
 // A secret is changed while deliveries arrive: the new one is added, the sender changes over, the old one is removed.
@@ -398,7 +403,7 @@ func TestSecretRotationUnderLoad(t *testing.T) {
 	}
 	t.Logf("%d deliveries at %d a second: %d kept, %d refused before the old secret was removed, the last one with the old secret accepted %v after its removal, then %d refused",
 		len(answers), perSecond, kept, len(refused), lastOld.Round(time.Millisecond), late)
-	if len(refused) > 0 || kept < 4*perSecond {
+	if len(refused) > 0 || kept < 3*perSecond {
 		t.Errorf("%d kept, refused with a valid secret: %v, want none", kept, refused)
 	}
 	if lastOld > time.Second || late < perSecond/8 {

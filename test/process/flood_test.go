@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -20,9 +19,6 @@ import (
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
-
-// longFaults reports whether the long forms of tests are asked for, with FAULTS=long.
-func longFaults() bool { return os.Getenv("FAULTS") == "long" }
 
 // atOnce is how soon a sender must hear that its delivery can't be kept. The service promises two seconds; the rest is for
 // a machine that has other things to do.
@@ -287,23 +283,6 @@ func quietLog(t *testing.T, p *testenv.Process, before, outages int) {
 		t.Errorf("%d lines of complaint about %d outages and %d about lost leases, want at most 4 and 8 each:\n%s",
 			len(got), outages, lost, strings.Join(got[:min(len(got), 20)], ""))
 	}
-}
-
-// series reads the sum of a metric's series whose line has all of the words.
-func series(t *testing.T, p *testenv.Process, name string, words ...string) (sum float64) {
-	t.Helper()
-	_, body := get(t, p.URL+"/metrics")
-	for line := range strings.Lines(body) {
-		if !strings.HasPrefix(line, name) || slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
-			continue
-		}
-		var v float64
-		if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &v); err != nil {
-			t.Fatalf("metric line %q: %v", line, err)
-		}
-		sum += v
-	}
-	return sum
 }
 
 // The clock of a machine must be right to the minute, or tokens of an App are refused.

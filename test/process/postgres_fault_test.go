@@ -22,7 +22,7 @@ func TestPostgresCrashesUnderLoad(t *testing.T) {
 		t.Skip("crashes a server six times")
 	}
 	crashes := 6
-	if longFaults() {
+	if testenv.Long() {
 		crashes = 60
 	}
 	pg := testenv.OwnPostgres(t, "", "max_connections=60", "shared_buffers=64MB")
@@ -46,10 +46,10 @@ func TestPostgresCrashesUnderLoad(t *testing.T) {
 		t.Errorf("deliveries were taken again only %v after the server answered, want within 5s", worst)
 	}
 	quietLog(t, p, 0, crashes)
-	if series(t, p, "github_errors_total", `kind="database"`) == 0 {
+	if metric(t, p, "github_errors_total", `kind="database"`) == 0 {
 		t.Error("the crashes are not counted as errors of the database")
 	}
-	if series(t, p, "github_dead_letters") != 0 {
+	if metric(t, p, "github_dead_letters") != 0 {
 		t.Error("crashes of the database made dead letters")
 	}
 }
@@ -60,7 +60,7 @@ func TestPostgresIsDown(t *testing.T) {
 	}
 	t.Parallel()
 	down := 8 * time.Second
-	if longFaults() {
+	if testenv.Long() {
 		down = 5 * time.Minute
 	}
 	pg := testenv.OwnPostgres(t, "", "max_connections=60")
@@ -73,8 +73,8 @@ func TestPostgresIsDown(t *testing.T) {
 			t.Fatalf("delivery %d is answered %d %s", n, a.status, a.body)
 		}
 	}
-	eventually(t, 5*time.Second, "the gauge shows what waits", func() bool { return series(t, p, "github_webhook_queue_length") == waiting })
-	age := series(t, p, "github_oldest_delivery_seconds")
+	eventually(t, 5*time.Second, "the gauge shows what waits", func() bool { return metric(t, p, "github_webhook_queue_length") == waiting })
+	age := metric(t, p, "github_oldest_delivery_seconds")
 	before := len(complaints(p))
 
 	pg.Stop(t, testenv.Fast)
@@ -87,10 +87,10 @@ func TestPostgresIsDown(t *testing.T) {
 		slowest = max(slowest, a.took)
 		asked++
 	}
-	if n := series(t, p, "github_webhook_queue_length"); n != waiting {
+	if n := metric(t, p, "github_webhook_queue_length"); n != waiting {
 		t.Errorf("github_webhook_queue_length = %v while the database is away, want the last known %d", n, waiting)
 	}
-	if now := series(t, p, "github_oldest_delivery_seconds"); now < age+down.Seconds()-2 {
+	if now := metric(t, p, "github_oldest_delivery_seconds"); now < age+down.Seconds()-2 {
 		t.Errorf("github_oldest_delivery_seconds went from %v to %v in %v, want it to grow", age, now, down)
 	}
 	namesTrouble(t, p, "does not answer")
@@ -230,7 +230,7 @@ func TestPostgresRefuses(t *testing.T) {
 			t.Logf("%s; taken again %v after it was over", account, took.Round(time.Millisecond))
 		})
 	}
-	if n := series(t, p, "github_dead_letters"); n != 0 {
+	if n := metric(t, p, "github_dead_letters"); n != 0 {
 		t.Errorf("%v dead letters, want none", n)
 	}
 }
@@ -261,7 +261,7 @@ func TestPostgresBackendsAreKilled(t *testing.T) {
 	}
 	t.Parallel()
 	span := 5 * time.Second
-	if longFaults() {
+	if testenv.Long() {
 		span = 2 * time.Minute
 	}
 	pg := testenv.OwnPostgres(t, "", "max_connections=60")
@@ -304,7 +304,7 @@ SELECT query FROM busy WHERE pg_terminate_backend(pid)`, user)
 	if killed["insert"]+killed["commit"] == 0 || killed["intake or record"] == 0 {
 		t.Errorf("killed %v, want some in the middle of every kind", killed)
 	}
-	if n := series(t, p, "github_dead_letters"); n != 0 {
+	if n := metric(t, p, "github_dead_letters"); n != 0 {
 		t.Errorf("%v dead letters, want none", n)
 	}
 }

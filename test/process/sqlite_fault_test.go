@@ -46,7 +46,7 @@ func TestSQLiteDiskIsFull(t *testing.T) {
 	p := testenv.Start(t, testenv.Options{Env: env, Ready: "/ready"})
 	eventually(t, 5*time.Second, "there is ballast", func() bool { return exists(file + ".ballast") })
 	rounds := 3
-	if longFaults() {
+	if testenv.Long() {
 		rounds = 50
 	}
 	for round := range rounds {
@@ -86,7 +86,7 @@ func TestSQLiteDiskIsFull(t *testing.T) {
 		quietLog(t, p, before, 2) // the room that the log gives back may be enough for a moment
 		t.Logf("%s; taken again %v after there was room", account, took.Round(time.Millisecond))
 	}
-	if n := series(t, p, "github_dead_letters"); n != 0 {
+	if n := metric(t, p, "github_dead_letters"); n != 0 {
 		t.Errorf("%v dead letters, want none", n)
 	}
 	if code, _ := p.Stop(t); code != 0 {
@@ -124,7 +124,7 @@ func TestSQLiteIsLockedByAnotherProgram(t *testing.T) {
 	if h := askHealth(t, p, "/health"); h.code != 200 || h.Status != "degraded" {
 		t.Errorf("/health = %d %s, want 200 degraded: a restart would not help", h.code, h.Status)
 	}
-	if longFaults() {
+	if testenv.Long() {
 		time.Sleep(time.Minute)
 	}
 	if _, err := other.ExecContext(t.Context(), "ROLLBACK"); err != nil {
@@ -255,7 +255,7 @@ func TestSQLiteLongReader(t *testing.T) {
 		h := askHealth(t, p, "/ready")
 		return h.code == 200 && h.Checks["database"].Status == "warning" && strings.Contains(h.Checks["database"].Detail, "write-ahead log has")
 	})
-	if m := series(t, p, "github_sqlite_wal_bytes"); m <= 256<<20 {
+	if m := metric(t, p, "github_sqlite_wal_bytes"); m <= 256<<20 {
 		t.Errorf("github_sqlite_wal_bytes = %v, want more than 256 MiB", m)
 	}
 	if err := reader.Rollback(); err != nil {
