@@ -127,6 +127,7 @@ func (p *pass) plan(s pull.Snapshot, look Look, settled []pull.Intent, hist pull
 		Settled: settled,
 		Policy:  look.Policy.NewlyValid,
 		Problem: look.Policy.Problem(),
+		Sight:   s.Sight().String(),
 
 		DefaultsSeen: look.Policy.DefaultsSeen && !hist.DefaultsSeen,
 	}
