@@ -214,7 +214,7 @@ unblock it.`,
 		}
 	}
 	add("begin", w.demoCommand(), w.setupCommand(), w.checkCommand())
-	add("run", w.serveCommand(), w.healthcheckCommand(), w.migrateCommand())
+	add("run", w.serveCommand(), w.healthcheckCommand(), w.migrateCommand(), w.deliveriesCommand())
 	add("look", w.explainCommand(), w.sendCommand(), w.signCommand())
 	add("", w.versionCommand())
 	return root
