@@ -87,17 +87,25 @@ func (r *Recovery) audit(ctx context.Context, lead pull.Lead) (next time.Duratio
 	}
 	next = r.o.Audit
 	trouble := ""
+hooks:
 	for _, h := range hooks {
 		done, fault, err := r.auditHook(ctx, lead, h)
 		switch {
 		case err != nil || ctx.Err() != nil:
 			return 0, err
+		case fault != nil && (fault.Class == pull.FaultGone || fault.Class == pull.FaultRefused):
+			trouble = r.unread(fault) // that webhook's: it was deleted, or is no longer ours to see
 		case fault != nil:
-			if fault.Class != pull.FaultThrottled {
-				trouble = "GitHub's log of deliveries can't be read"
-				r.o.Log.Warn("GitHub's log of deliveries can't be read", telemetry.KeyErr, fault)
+			switch fault.Class {
+			case pull.FaultThrottled:
+				next = min(next, max(unfinished, fault.Until.Sub(r.store.Now())))
+			case pull.FaultAuth:
+				trouble = r.unread(fault)
+			default:
+				trouble = r.unread(fault)
+				next = min(next, unfinished)
 			}
-			next = min(next, max(unfinished, fault.Until.Sub(r.store.Now())))
+			break hooks
 		case !done:
 			next = min(next, unfinished)
 		}
@@ -117,6 +125,18 @@ func (r *Recovery) audit(ctx context.Context, lead pull.Lead) (next time.Duratio
 		next = min(next, afterAsking)
 	}
 	return next, nil
+}
+
+// unread says that a log can't be read, in the log the first time in a row, and returns what /health shows.
+func (r *Recovery) unread(f *pull.Fault) string {
+	const what = "GitHub's log of deliveries can't be read"
+	r.mu.Lock()
+	known := r.status.trouble != ""
+	r.mu.Unlock()
+	if !known {
+		r.o.Log.Warn(what, telemetry.KeyErr, f)
+	}
+	return what
 }
 
 // auditHook compares one webhook's log from now back to where the last audit began. A log that is too long for one round

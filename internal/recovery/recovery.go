@@ -197,16 +197,19 @@ func (r *Recovery) Run(ctx context.Context) error {
 	}
 }
 
-// lookBack says how long the service was away.
+// lookBack says how long the service was away, and what follows.
 func (r *Recovery) lookBack(b pull.Beat) {
-	switch away := r.store.Now().Sub(b.Last).Round(time.Second); {
+	then := "GitHub is asked for what was missed, and open pull requests are looked over"
+	if !r.hub.Configured() {
+		then = "without credentials GitHub can't be asked for what was missed"
+	}
+	switch away := max(r.store.Now().Sub(b.Last), 0).Round(time.Second); {
 	case b.Last.IsZero():
-		r.o.Log.Info("this database is new: GitHub is asked for the deliveries of the last 24 hours that failed, and open pull requests are looked over")
+		r.o.Log.Info("the service begins with this database: " + then)
 	case away <= 2*r.o.Beat:
-		r.o.Log.Info(fmt.Sprintf("the service was last alive %s ago: GitHub is asked for what was missed since, and open pull requests are looked over", max(away, 0)))
+		r.o.Log.Info(fmt.Sprintf("the service was last alive %s ago: %s", away, then))
 	default:
-		r.o.Log.Warn(fmt.Sprintf("the service was away for %s, since %s: GitHub is asked for what was missed, and open pull requests are looked over",
-			away, b.Last.UTC().Format("2006-01-02 15:04:05 UTC")))
+		r.o.Log.Warn(fmt.Sprintf("the service was away for %s, since %s: %s", away, b.Last.UTC().Format("2006-01-02 15:04:05 UTC"), then))
 	}
 }
 

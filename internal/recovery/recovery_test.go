@@ -756,3 +756,47 @@ func TestARepositoryThatIsGone(t *testing.T) {
 		r.stop()
 	})
 }
+
+// TestAnOutageIsSaidOnce: GitHub is gone for an hour. That is in the log a few times, not once a minute, and the first
+// round afterwards finds everything.
+func TestAnOutageIsSaidOnce(t *testing.T) {
+	simulated(t, options{}, func(t *testing.T, w *world) {
+		time.Sleep(time.Second)
+		outage := w.hub.Fail(githubtest.Fault{Kind: githubtest.Reset, Times: -1})
+		w.answer(down)
+		w.pushes(3)
+		w.answer(nil)
+		w.opened("one")
+		r := w.made("", w.store).run()
+		time.Sleep(time.Hour)
+		if n := strings.Count(r.log.String(), "\n"); n > 4 {
+			t.Errorf("an hour without GitHub is %d lines:\n%s", n, r.log)
+		}
+		if c := r.Health(); c.Status != telemetry.CheckWarning {
+			t.Errorf("Health = %+v, want a warning", c)
+		}
+		outage.Heal()
+		time.Sleep(3 * time.Minute)
+		if c := r.Health(); !w.here() || c.Status != telemetry.CheckOK || len(w.due()) != 1 {
+			t.Errorf("three minutes after the outage: %s, Health = %+v\n%s", r.counts(), c, r.log)
+		}
+		r.stop()
+	})
+}
+
+// TestAHundredInARequest: 101 open pull requests cost two requests, and all of them are seen.
+func TestAHundredInARequest(t *testing.T) {
+	simulated(t, options{}, func(t *testing.T, w *world) {
+		time.Sleep(time.Second)
+		w.hub.Deliveries(githubtest.Deliveries{Drop: 1})
+		for i := range 101 {
+			w.opened(fmt.Sprint("topic-", i))
+		}
+		r := w.made("", w.store, func(o *recovery.Options) { o.Audit = 0 }).run()
+		time.Sleep(time.Minute)
+		if n, due := w.hub.Usage().Requests["graphql.OpenPullRequests"], len(w.due()); n != 2 || due != 101 {
+			t.Errorf("%d requests found %d, want 2 and 101", n, due)
+		}
+		r.stop()
+	})
+}

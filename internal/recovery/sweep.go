@@ -20,7 +20,8 @@ const (
 	look = 30 * time.Second
 
 	goneFor     = time.Hour        // until a repository that GitHub does not show us is tried again
-	outageFor   = 30 * time.Second // until a scope is asked again after GitHub gave no answer
+	outageFor   = 30 * time.Second // until a scope is asked again after GitHub gave no answer …
+	deniedFor   = 5 * time.Minute  // … or did not accept its credentials
 	pausedFor   = 10 * time.Second
 	discoverAll = time.Hour // how often it is asked which repositories there are
 
@@ -110,8 +111,9 @@ func (s *spread) next(scope pull.Scope, now time.Time) time.Time {
 
 // waits are until when scopes are left alone. The zero value is ready; it is not safe for concurrent use.
 type waits struct {
-	until      map[pull.Scope]time.Time
-	discovered time.Time // next
+	until    map[pull.Scope]time.Time
+	trouble  map[pull.Scope]bool // its last request failed, and that has been said
+	discover time.Time           // when to ask next which repositories there are
 }
 
 func (w *waits) wait(scope pull.Scope, until time.Time) {
@@ -119,6 +121,16 @@ func (w *waits) wait(scope pull.Scope, until time.Time) {
 		w.until = make(map[pull.Scope]time.Time)
 	}
 	w.until[scope] = until
+}
+
+// failed notes whether a scope's last request failed, and reports whether that is news.
+func (w *waits) failed(scope pull.Scope, failed bool) (news bool) {
+	if w.trouble == nil {
+		w.trouble = make(map[pull.Scope]bool)
+	}
+	news = failed && !w.trouble[scope]
+	w.trouble[scope] = failed
+	return news
 }
 
 // sweep looks over the repositories whose time has come, and says when to look again. A scope that has to wait holds up
@@ -130,7 +142,7 @@ func (r *Recovery) sweep(ctx context.Context, lead pull.Lead, since time.Time) (
 	if _, paused, err := r.store.Paused(ctx); err != nil || paused {
 		return pausedFor, err
 	}
-	if now := r.store.Now(); !now.Before(r.waits.discovered) {
+	if now := r.store.Now(); !now.Before(r.waits.discover) {
 		if err := r.discover(ctx, lead); err != nil {
 			return 0, err
 		}
@@ -147,7 +159,9 @@ func (r *Recovery) sweep(ctx context.Context, lead pull.Lead, since time.Time) (
 		if !r.o.MayAct(s.Repo) {
 			continue
 		}
-		s.Scope = r.scope(s.Scope)
+		if s.Scope = r.scope(s.Scope); s.Scope == "" {
+			continue // nobody whose credentials could be used
+		}
 		now := r.store.Now()
 		at := dueAt(s, r.o.Sweep, since)
 		if t := r.waits.until[s.Scope]; t.After(at) {
@@ -195,6 +209,7 @@ func (r *Recovery) sweepOne(ctx context.Context, lead pull.Lead, s pull.Sweepabl
 		if err != nil {
 			return r.unswept(ctx, lead, s, faultOf(err))
 		}
+		r.waits.failed(s.Scope, false)
 		w.Requests++
 		repo, policy = page.Repo, page.Policy
 		for n, sight := range page.Pulls {
@@ -245,8 +260,14 @@ func (r *Recovery) unswept(ctx context.Context, lead pull.Lead, s pull.Sweepable
 		return r.store.NotSwept(ctx, lead, s.Repo.ID, now.Add(goneFor))
 	}
 	r.o.Metrics.Sweep("failed")
-	r.o.Log.Warn("open pull requests could not be looked over", telemetry.KeyRepo, s.Repo.FullName(), telemetry.KeyErr, f)
-	r.waits.wait(s.Scope, now.Add(outageFor))
+	if r.waits.failed(s.Scope, true) {
+		r.o.Log.Warn("open pull requests can't be looked over; it is tried again", telemetry.KeyRepo, s.Repo.FullName(), telemetry.KeyScope, s.Scope, telemetry.KeyErr, f)
+	}
+	again := outageFor
+	if f.Class == pull.FaultAuth {
+		again = deniedFor
+	}
+	r.waits.wait(s.Scope, now.Add(again))
 	return nil
 }
 
@@ -265,12 +286,19 @@ func (r *Recovery) discover(ctx context.Context, lead pull.Lead) error {
 			found = append(found, pull.Sweepable{Repo: repo, Scope: scope})
 		}
 	}
+	const nobody pull.Scope = "" // as a scope whose trouble is said once
+	failed := false
 	trouble := func(err error) {
-		retry = outageFor
-		if f := faultOf(err); f.Class == pull.FaultThrottled {
+		failed, retry = true, outageFor
+		switch f := faultOf(err); f.Class {
+		case pull.FaultThrottled:
 			retry = max(retry, f.Until.Sub(r.store.Now()))
+		case pull.FaultAuth:
+			retry = deniedFor
 		}
-		r.o.Log.Warn("can't ask GitHub which repositories there are", telemetry.KeyErr, err)
+		if r.waits.failed(nobody, true) {
+			r.o.Log.Warn("can't ask GitHub which repositories there are; it is tried again", telemetry.KeyErr, err)
+		}
 	}
 	if r.hub.AsApp() {
 		scopes, err := r.hub.Installations(ctx)
@@ -307,7 +335,10 @@ func (r *Recovery) discover(ctx context.Context, lead pull.Lead) error {
 			unheard(pull.ScopeToken, repo)
 		}
 	}
-	r.waits.discovered = r.store.Now().Add(retry)
+	if !failed {
+		r.waits.failed(nobody, false)
+	}
+	r.waits.discover = r.store.Now().Add(retry)
 	if len(found) == 0 {
 		return nil
 	}
