@@ -374,3 +374,33 @@ func TestNotedRepositories(t *testing.T) {
 		equal(t, "Sweepable", all, []pull.Sweepable{r})
 	})
 }
+
+// TestEventsOvertakeAParkedSweep: what is left of GitHub's budget is kept from a pass that only a sweep asked for, until
+// the hour is over. An event of the pull request has a part of the budget to itself, and is not to wait that long; a
+// backoff, and a scope that GitHub told to wait, hold it all the same.
+func TestEventsOvertakeAParkedSweep(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		lead := w.beat("a").Lead
+		sweep := func(number int) pull.Claim {
+			t.Helper()
+			if _, err := w.Swept(w.ctx, lead, octoApp, "app:42", pull.Swept{At: w.now(), Due: []pull.Mark{{Number: number, Due: w.now()}}}); err != nil {
+				t.Fatal(err)
+			}
+			return w.claim()
+		}
+		until := w.now().Add(time.Hour)
+		w.record(sweep(1), pull.PassResult{Outcome: pull.PassParked, NotBefore: until, Again: until})
+		w.record(sweep(2), pull.PassResult{Outcome: pull.PassFailed, NotBefore: until, Error: "no"})
+		w.noClaim("both wait")
+		if _, err := w.Swept(w.ctx, lead, octoApp, "app:42", pull.Swept{At: w.now(), Due: []pull.Mark{{Number: 1, Due: w.now()}}}); err != nil {
+			t.Fatal(err)
+		}
+		w.noClaim("another sweep waits as the first")
+		w.hint("d1", 1)
+		w.hint("d2", 2)
+		if c := w.claim(); c.Key.Number != 1 || c.Priority != pull.Ordinary {
+			t.Errorf("claimed %s with priority %d, want 1 with that of its event", c.Key, c.Priority)
+		}
+		w.noClaim("a backoff holds")
+	})
+}

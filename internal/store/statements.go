@@ -176,6 +176,10 @@ ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, name = excluded.name, sco
 
 const newDue = `CASE WHEN work.due_at IS NULL OR work.due_at > excluded.due_at THEN excluded.due_at ELSE work.due_at END`
 
+// freed is when a hint lifts not_before: it revives a dead key, and it goes ahead of bulk work that was only parked, since
+// that waits for a part of the budget that is kept for such hints. (3 is pull.Bulk.)
+const freed = `work.dead = 1 OR work.fails = 0 AND work.prio = 3 AND excluded.prio < 3`
+
 // mark is the upsert that makes keys due; scope is where a known key's scope comes from.
 func mark(scope string) string {
 	return `
@@ -186,9 +190,9 @@ ON CONFLICT (key) DO UPDATE SET
   prio = CASE WHEN work.due_at IS NULL OR work.prio > excluded.prio THEN excluded.prio ELSE work.prio END,
   due_at = ` + newDue + `,
   ready_at = CASE WHEN work.lease_owner IS NOT NULL THEN work.ready_at
-    WHEN work.dead = 0 AND work.not_before IS NOT NULL AND work.not_before > ` + newDue + ` THEN work.not_before
+    WHEN NOT (` + freed + `) AND work.not_before IS NOT NULL AND work.not_before > ` + newDue + ` THEN work.not_before
     ELSE ` + newDue + ` END,
-  not_before = CASE WHEN work.dead = 1 THEN NULL ELSE work.not_before END,
+  not_before = CASE WHEN ` + freed + ` THEN NULL ELSE work.not_before END,
   first_due_at = coalesce(work.first_due_at, excluded.first_due_at),
   fails = CASE WHEN work.dead = 1 THEN 0 ELSE work.fails END,
   dead = 0
