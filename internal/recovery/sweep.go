@@ -196,7 +196,8 @@ func (r *Recovery) scope(known pull.Scope) pull.Scope {
 func (r *Recovery) sweepOne(ctx context.Context, lead pull.Lead, s pull.Sweepable) error {
 	w := pull.Swept{At: r.store.Now()}
 	listed := make(map[int]pull.Sight)
-	repo, policy := s.Repo, false
+	var repo pull.Repo // as it is called now
+	policy := false
 	for cursor := ""; ; {
 		page, err := r.hub.OpenPulls(ctx, s.Scope, s.Repo, cursor)
 		if ctx.Err() != nil {
