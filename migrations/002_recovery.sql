@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS sightings (
   number   bigint NOT NULL,
   by_pass  text   NOT NULL DEFAULT '',
   by_sweep text   NOT NULL DEFAULT '',
-  pass_at  bigint NOT NULL DEFAULT 0
+  pass_at  bigint NOT NULL DEFAULT 0     -- when a pass last saw something new
 );
 CREATE INDEX IF NOT EXISTS sightings_repo ON sightings (repo_id, pass_at);
 

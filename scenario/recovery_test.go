@@ -248,3 +248,38 @@ func (s *world) story(seed uint64) []act {
 	slices.SortStableFunc(acts, func(a, b act) int { return cmp.Compare(a.at, b.at) })
 	return acts
 }
+
+// TestSweepsOfStillWater: once everything is said and done, hours of sweeps and audits make no pull request due, and nothing
+// is written to GitHub.
+func TestSweepsOfStillWater(t *testing.T) {
+	for _, as := range []string{"an App", "a token"} {
+		t.Run("as "+as, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newWorld(t, way{name: "plain", seed: 1}, "")
+				s.recovers, s.token = true, as == "a token"
+				s.repo.Grant(s.hub.User("robot"), githubtest.CanAdmin)
+				defer s.open()()
+				defer s.stop()
+				s.policy(lossyPolicy)
+				s.start()
+				for i := range 5 {
+					pr := s.pullOf(fmt.Sprintf("topic-%d", i), map[string]string{fmt.Sprintf("src/%d.go", i): strings.Repeat("x\n", 60*i)})
+					time.Sleep(time.Minute)
+					if i > 0 {
+						s.repo.Check(pr.Head(), s.ci, "build", "completed", "failure")
+					}
+				}
+				time.Sleep(30 * time.Minute)
+				usage, writes := s.hub.Usage(), len(s.hub.Journal())
+				time.Sleep(3 * time.Hour)
+				after := s.hub.Usage()
+				looks := after.Requests["graphql.PullRequest"] - usage.Requests["graphql.PullRequest"]
+				sweeps := after.Requests["graphql.OpenPullRequests"] - usage.Requests["graphql.OpenPullRequests"]
+				// The first waits for a check that never comes: it is looked at by the clock, every ten minutes.
+				if n := len(s.hub.Journal()) - writes; n != 0 || looks != 18 || sweeps != 18 {
+					t.Errorf("%d writes, %d looks and %d sweeps in three hours, want 0, 18 and 18\n%s", n, looks, sweeps, s.log.tail(60))
+				}
+			})
+		})
+	}
+}

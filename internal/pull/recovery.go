@@ -124,7 +124,7 @@ type Sweepable struct {
 	SweptAt  time.Time // when the last complete sweep of it began; zero: never
 	Requests int       // that it took
 	Moved    bool      // it found something changed
-	ActiveAt time.Time // the last pass over one of its pull requests
+	ActiveAt time.Time // when a pass over one of its pull requests last saw something new
 	RetryAt  time.Time // not before then: GitHub does not show it to us
 }
 

@@ -353,9 +353,11 @@ FROM repositories LEFT JOIN sweeps ON sweeps.repo_id = repositories.id ORDER BY 
 	listSightings = sqlText("list what open pull requests look like", `
 SELECT number, by_pass, by_sweep FROM sightings WHERE repo_id = $1
   AND NOT EXISTS (SELECT 1 FROM pulls WHERE pulls.key = sightings.key AND state <> 'open')`)
+	// sightByPass leaves pass_at as it was where a pass saw nothing new: a pull request that is looked at by the clock is
+	// not one where something moves.
 	sightByPass = sqlText("keep what a pass saw", `
 INSERT INTO sightings (key, repo_id, number, by_pass, pass_at) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (key) DO UPDATE SET by_pass = excluded.by_pass, pass_at = excluded.pass_at`)
+ON CONFLICT (key) DO UPDATE SET by_pass = excluded.by_pass, pass_at = excluded.pass_at WHERE sightings.by_pass <> excluded.by_pass`)
 	sightsBySweep = bulkText("keep what a sweep saw", `
 INSERT INTO sightings (key, repo_id, number, by_sweep) VALUES {rows} ON CONFLICT (key) DO UPDATE SET by_sweep = excluded.by_sweep`, `($1, $2, $3, $4)`)
 	// markSwept leaves alone what is due as soon anyway.
