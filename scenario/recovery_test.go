@@ -283,3 +283,47 @@ func TestSweepsOfStillWater(t *testing.T) {
 		})
 	}
 }
+
+// TestASweepLeavesRoom: 300 pull requests that nobody told of are found at once, where GitHub's hour has room for 400
+// looks. The sweep's share of it is 60 %; an event, of one of them too, is answered in seconds all the same, and in the
+// next hour the rest follows.
+func TestASweepLeavesRoom(t *testing.T) {
+	if testing.Short() {
+		t.Skip("`make test` runs it")
+	}
+	hostile(t, func(t *testing.T, s *world) {
+		s.recovers = true
+		limits := githubtest.DefaultLimits()
+		limits.GraphQL = 400
+		s.hub.Limits(limits)
+		s.policy("version: 1\nlabels: { urgent: { title: urgent } }\n")
+		s.hub.Deliveries(githubtest.Deliveries{Drop: 1})
+		alice := s.hub.User("alice")
+		var prs []*githubtest.PR
+		for i := range 300 {
+			branch := fmt.Sprint("topic-", i)
+			s.repo.Push(branch, map[string]string{branch: "x\n"}, "Work", alice)
+			prs = append(prs, s.repo.Open(alice, branch, "main", "Work", ""))
+		}
+		s.start()
+		time.Sleep(30 * time.Minute)
+		if u := s.hub.Usage(); u.Points < 200 || u.Points > 241 {
+			t.Errorf("half an hour of sweeps cost %d points, want most of their 240 of 400, and no more", u.Points)
+		}
+		s.hub.Deliveries(githubtest.Deliveries{})
+		last := prs[len(prs)-1]
+		last.Edit(alice, "urgent: work", "")
+		time.Sleep(5 * time.Second)
+		if len(last.Labels()) != 1 {
+			t.Errorf("5 s after an event it has the labels %v, want urgent", last.Labels())
+		}
+		time.Sleep(2 * time.Hour)
+		looked := s.hub.Usage().Requests["graphql.PullRequest"]
+		if looked < 300 {
+			t.Errorf("%d looks in the end, want one at each", looked)
+		}
+		if u := s.hub.Usage(); u.OverPrimary+u.OverSecondary+u.WhileTold > 0 {
+			t.Errorf("GitHub's rules were broken: %+v", u)
+		}
+	})
+}
