@@ -9,6 +9,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -34,6 +35,9 @@ const (
 
 // stuckAfter is how long one transaction of the inbox may take before a restart is the better choice.
 const stuckAfter = 30 * time.Second
+
+// stalledAfter is how long it may take before deliveries go elsewhere: their senders have been answered 503 by then.
+const stalledAfter = 2 * time.Second
 
 // purgeEvery is how often what is older than the retention is removed.
 const purgeEvery = time.Hour
@@ -109,17 +113,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 	a.metrics = telemetry.NewMetrics(o.Version, o.Commit)
 	a.health = telemetry.NewHealth(o.Version, a.o.Secrets)
 
-	a.github, err = github.New(github.Options{
-		API: cfg.GitHubAPI, Token: cfg.Secrets.Token, AppID: cfg.AppID, AppKey: cfg.Secrets.AppKey,
-		HTTP: o.GitHub, Metrics: a.metrics, Logger: a.log, Parked: a.parked,
-	})
-	if err != nil {
-		return nil, err
-	}
-	a.store, err = store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{
-		Logger: a.log, Clock: o.StoreClock, Hook: o.StoreHook, Scope: a.github.Scope,
-	})
-	if err != nil {
+	if err := a.connect(ctx, false); err != nil {
 		return nil, err
 	}
 	from, to, err := a.store.Migrate(ctx)
@@ -145,12 +139,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 		Busy: a.inbox.Busy, Poll: o.Poll, Hints: a.hints,
 		Woken: func() { a.reconciler.Wake(); a.dashboard.Nudge() },
 	})
-	a.reconciler = reconcile.New(a.github, a.store, reconcile.Options{
-		Owner: owner(), Workers: cfg.Workers, Lease: cfg.Lease,
-		MayAct:      func(r pull.Repo) bool { return cfg.Repositories.Allows(r.Owner, r.Name) },
-		ObserveOnly: !cfg.AgentsEnabled,
-		Poll:        o.Poll, Page: a.page, Metrics: a.metrics, Log: a.log,
-	})
+	a.reconciler = a.passes()
 	a.recovery = recovery.New(a.github, a.store, recovery.Options{
 		Owner: owner(), Sweep: cfg.SweepInterval, Audit: cfg.AuditInterval,
 		MayAct: func(r pull.Repo) bool { return cfg.Repositories.Allows(r.Owner, r.Name) }, Named: cfg.Repositories.Named(),
@@ -160,11 +149,36 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 		Token: cfg.Secrets.Dashboard, Origin: cfg.DashboardOrigin, PublicURL: cfg.PublicURL,
 		TrustedProxies: cfg.TrustedProxies, RateLimit: cfg.RateLimit,
 		Version: o.Version, Logger: a.log, Metrics: a.metrics, Secrets: a.o.Secrets, Demo: o.Demo,
-		ReadOnly: !cfg.AgentsEnabled || !a.github.Configured(),
+		ReadOnly: !cfg.AgentsEnabled || !a.github.Configured(), MaxClients: streamLimit(cfg.StreamClients),
 	})
 	a.watch()
 	a.handler = a.routes()
 	return a, nil
+}
+
+// connect builds the client of GitHub and opens the database; beside means beside a service that runs on it.
+func (a *App) connect(ctx context.Context, beside bool) (err error) {
+	a.github, err = github.New(github.Options{
+		API: a.cfg.GitHubAPI, Token: a.cfg.Secrets.Token, AppID: a.cfg.AppID, AppKey: a.cfg.Secrets.AppKey,
+		HTTP: a.o.GitHub, Metrics: a.metrics, Logger: a.log, Parked: a.parked,
+	})
+	if err != nil {
+		return err
+	}
+	a.store, err = store.Open(ctx, a.cfg.DatabaseURL.Reveal(), store.Options{
+		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope, SQLiteNoLock: beside,
+	})
+	return err
+}
+
+// passes builds what makes passes over pull requests.
+func (a *App) passes() *reconcile.Reconciler {
+	return reconcile.New(a.github, a.store, reconcile.Options{
+		Owner: owner(), Workers: a.cfg.Workers, Lease: a.cfg.Lease,
+		MayAct:      func(r pull.Repo) bool { return a.cfg.Repositories.Allows(r.Owner, r.Name) },
+		ObserveOnly: !a.cfg.AgentsEnabled,
+		Poll:        a.o.Poll, Page: a.page, Metrics: a.metrics, Log: a.log,
+	})
 }
 
 // routes joins what every package serves.
@@ -178,17 +192,12 @@ func (a *App) routes() http.Handler {
 	mux.HandleFunc("/ready", a.health.ServeReady)
 	mux.Handle("/metrics", a.metrics.Handler(a.log))
 	mux.Handle("/", a.dashboard)
-	return mux
+	return exact(mux)
 }
 
 // watch registers what /health, /ready and the gauges look at.
 func (a *App) watch() {
-	a.health.Register("database", true, func(ctx context.Context) telemetry.Check {
-		if err := a.store.Ping(ctx); err != nil {
-			return telemetry.Check{Status: telemetry.CheckFailing, Detail: a.store.Engine() + " does not answer"}
-		}
-		return telemetry.Check{Status: telemetry.CheckOK, Detail: a.store.Engine()}
-	})
+	a.health.Register("database", true, a.databaseCheck)
 	a.health.Register("migrations", true, func(ctx context.Context) telemetry.Check {
 		have, want, err := a.store.SchemaVersion(ctx)
 		switch {
@@ -246,11 +255,45 @@ func (a *App) watch() {
 		return telemetry.Check{Status: telemetry.CheckOK}
 	})
 	a.health.Register("recovery", false, func(context.Context) telemetry.Check { return a.recovery.Health() })
+	a.health.Register("queue", false, func(ctx context.Context) telemetry.Check {
+		p, paused, err := a.store.Paused(ctx)
+		switch {
+		case err != nil:
+			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "whether it is paused can't be read"}
+		case !paused:
+			return telemetry.Check{Status: telemetry.CheckOK}
+		case p.Since.IsZero():
+			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "paused; queue resume ends that"}
+		}
+		return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("paused since %s UTC; queue resume ends that", p.Since.UTC().Format("2006-01-02 15:04:05"))}
+	})
 	a.health.RegisterStuck("writer", func() bool { return a.inbox.Writing() > stuckAfter })
 	a.metrics.Gauge("github_webhook_queue_length", "Deliveries accepted and not yet processed, all replicas.", func() float64 { return a.stat().queue })
 	a.metrics.Gauge("github_dead_letters", "Deliveries that failed too often and wait for a person.", func() float64 { return a.stat().dead })
 	a.metrics.Gauge("github_oldest_delivery_seconds", "Age of the oldest delivery that is not yet processed.", func() float64 { return a.stat().oldest })
 	a.metrics.Gauge("github_oldest_due_seconds", "How long the most overdue key has been due.", func() float64 { return a.stat().overdue })
 	a.metrics.Gauge("github_audit_lag_seconds", "For how long GitHub's log of deliveries has not been compared with what is here.", a.recovery.Lag)
+	a.metrics.Gauge("github_sqlite_wal_bytes", "Length of SQLite's write-ahead log; 0 on PostgreSQL.", func() float64 { return float64(a.store.LogBytes()) })
 	a.metrics.Gauge("github_event_stream_clients", "Clients of /webhook/events.", func() float64 { return float64(a.dashboard.Clients()) })
+}
+
+// databaseCheck says in a few words, and without a host or a name, what is wrong with the database: what the last write
+// met, if it met something, because a database that can be read may still refuse every delivery.
+func (a *App) databaseCheck(ctx context.Context) telemetry.Check {
+	err := a.store.Ping(ctx)
+	var t *store.Trouble
+	switch now, since := a.store.Trouble(); {
+	case errors.As(err, &t):
+		return telemetry.Check{Status: telemetry.CheckFailing, Detail: t.Plain()}
+	case err != nil:
+		return telemetry.Check{Status: telemetry.CheckFailing, Detail: a.store.Engine() + ": does not answer"}
+	case a.inbox.Writing() > stalledAfter:
+		return telemetry.Check{Status: telemetry.CheckFailing, Detail: a.store.Engine() + ": does not answer to a write"}
+	case now != nil:
+		return telemetry.Check{Status: telemetry.CheckFailing, Detail: fmt.Sprintf("%s, since %s UTC", now.Plain(), since.UTC().Format("15:04:05"))}
+	}
+	if w := a.store.Warning(); w != "" {
+		return telemetry.Check{Status: telemetry.CheckWarning, Detail: w}
+	}
+	return telemetry.Check{Status: telemetry.CheckOK, Detail: a.store.Engine()}
 }

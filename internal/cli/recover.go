@@ -13,6 +13,7 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/github"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/recovery"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
@@ -37,11 +38,9 @@ The exit code is 1 when something that is missing could not be asked for, or a l
 			if since <= 0 {
 				return usagef("--since is %s: want how far to look back, such as 6h", since)
 			}
-			cfg, err := w.config()
-			if err != nil {
-				return err
-			}
-			return w.recover(cmd.Context(), cfg, since, asJSON)
+			return w.withStore(cmd.Context(), func(s *store.Store, cfg app.Config) error {
+				return w.recover(cmd.Context(), s, cfg, since, asJSON)
+			})
 		},
 	}
 	cmd.Flags().DurationVar(&since, "since", since, "how far to look back")
@@ -49,7 +48,7 @@ The exit code is 1 when something that is missing could not be asked for, or a l
 	return cmd
 }
 
-func (w *world) recover(ctx context.Context, cfg app.Config, since time.Duration, asJSON bool) error {
+func (w *world) recover(ctx context.Context, s *store.Store, cfg app.Config, since time.Duration, asJSON bool) error {
 	build := ThisBuild()
 	metrics := telemetry.NewMetrics(build.Version, build.Commit)
 	client, err := github.New(github.Options{
@@ -61,17 +60,6 @@ func (w *world) recover(ctx context.Context, cfg app.Config, since time.Duration
 	}
 	if !client.Configured() {
 		return usagef("there are no credentials to ask GitHub with: set GITHUB_APP_ID and GITHUB_PRIVATE_KEY_FILE, or GITHUB_TOKEN")
-	}
-	s, err := w.open(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	switch have, want, err := s.SchemaVersion(ctx); {
-	case err != nil:
-		return fmt.Errorf("read the schema's version of %s: %w", cfg.DatabaseName(), err)
-	case have < want:
-		return fmt.Errorf("the schema of %s is behind: run %s migrate up", cfg.DatabaseName(), program)
 	}
 	r := recovery.New(client, s, recovery.Options{
 		MayAct:  func(r pull.Repo) bool { return cfg.Repositories.Allows(r.Owner, r.Name) },
