@@ -166,7 +166,7 @@ func (a *App) connect(ctx context.Context, beside bool) (err error) {
 		return err
 	}
 	a.store, err = store.Open(ctx, a.cfg.DatabaseURL.Reveal(), store.Options{
-		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope, SQLiteNoLock: beside,
+		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope, Route: delivery.Route, SQLiteNoLock: beside,
 	})
 	return err
 }

@@ -43,6 +43,9 @@ type Options struct {
 	// Scope says whose budget at GitHub the work on a hint's repository is charged to. Without it: the installation
 	// that the hint names, else the token's.
 	Scope func(pull.Hint) pull.Scope
+	// Route says what a repeated delivery is about that named no pull request, or several, the first time: they are looked
+	// at again. Without it, only the one pull request that a delivery named is.
+	Route func(pull.Hint) pull.Route
 	// SQLiteNoLock leaves out the lock that keeps a second service off the file, for commands beside a running one.
 	SQLiteNoLock bool
 }
