@@ -89,6 +89,9 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 			a.Close()
 		}
 	}()
+	if err := a.arm(); err != nil {
+		return nil, err
+	}
 	if !o.NoListener {
 		if a.listener = o.Listener; a.listener == nil {
 			if a.listener, err = listen(ctx, cfg.Address()); err != nil {
@@ -108,13 +111,13 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 
 	a.github, err = github.New(github.Options{
 		API: cfg.GitHubAPI, Token: cfg.Secrets.Token, AppID: cfg.AppID, AppKey: cfg.Secrets.AppKey,
-		HTTP: o.GitHub, Metrics: a.metrics, Logger: a.log, Parked: a.parked,
+		HTTP: a.o.GitHub, Metrics: a.metrics, Logger: a.log, Parked: a.parked,
 	})
 	if err != nil {
 		return nil, err
 	}
 	a.store, err = store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{
-		Logger: a.log, Clock: o.StoreClock, Hook: o.StoreHook, Scope: a.github.Scope,
+		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope,
 	})
 	if err != nil {
 		return nil, err
@@ -128,7 +131,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 	}
 
 	a.inbox = delivery.NewInbox(a.store, a.metrics, a.log, delivery.Options{Committed: func() { a.intake.Nudge() }})
-	a.intake = delivery.NewIntake(a.store, a.metrics, a.log, delivery.IntakeOptions{
+	a.intake = delivery.NewIntake(a.shelf(), a.metrics, a.log, delivery.IntakeOptions{
 		Busy: a.inbox.Busy, Poll: o.Poll,
 		Woken: func() { a.reconciler.Wake(); a.dashboard.Nudge() },
 	})
@@ -152,10 +155,10 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 // routes joins what every package serves.
 func (a *App) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/webhook", webhook.New(webhook.Options{
+	mux.Handle("/webhook", failingBodies(webhook.New(webhook.Options{
 		Secrets: a.cfg.Secrets.Webhook, Validate: a.cfg.SignatureValidation, TrustedProxies: a.cfg.TrustedProxies,
 		RateLimit: a.cfg.RateLimit,
-	}, a.inbox, a.metrics, a.log))
+	}, a.entrance(), a.metrics, a.log)))
 	mux.HandleFunc("/health", a.health.ServeHealth)
 	mux.HandleFunc("/ready", a.health.ServeReady)
 	mux.Handle("/metrics", a.metrics.Handler(a.log))
