@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -104,122 +105,278 @@ func major(bin string) int {
 }
 
 // server is the one PostgreSQL server of this test process.
-var server cluster
+var server shared
 
-type cluster struct {
+type shared struct {
 	once sync.Once
 	err  error
 	url  string
-	dir  string
-	cmd  *exec.Cmd
-	over chan struct{} // closed when the server has ended
+	pg   *PostgresServer
 }
 
-func (c *cluster) start(bin string) (string, error) {
-	c.once.Do(func() { c.err = c.launch(bin) })
+func (c *shared) start(bin string) (string, error) {
+	c.once.Do(func() {
+		dir, err := os.MkdirTemp("", "pg")
+		if err != nil {
+			c.err = err
+			return
+		}
+		c.pg = &PostgresServer{Dir: dir, bin: bin, config: []string{"max_connections=200", "shared_buffers=64MB", "max_wal_size=512MB"}}
+		c.err = c.pg.launch()
+		c.url = c.pg.URL
+	})
 	return c.url, c.err
 }
 
-// launch makes a cluster in a directory of its own and starts a server on it.
-func (c *cluster) launch(bin string) (err error) {
-	if c.dir, err = os.MkdirTemp("", "pg"); err != nil {
-		return err
+func (c *shared) stop() {
+	if c.pg != nil {
+		_ = c.pg.end(Immediate)
+		_ = os.RemoveAll(c.pg.Dir)
 	}
-	var as *syscall.Credential // the server refuses to run as root
-	if os.Geteuid() == 0 {
+}
+
+// A PostgresServer is a real PostgreSQL that may be stopped, frozen, filled and started again, on the same port and
+// files. [OwnPostgres] makes one; it ends with the test.
+type PostgresServer struct {
+	URL  string // of its superuser, database postgres
+	Port int
+	Dir  string // where its files are
+
+	bin, password string
+	config        []string // NAME=VALUE
+	as            *syscall.Credential
+	cmd           *exec.Cmd
+	over          chan struct{} // closed when the server has ended
+}
+
+// How to stop a PostgreSQL server.
+const (
+	Fast      = syscall.SIGINT  // transactions are rolled back, files are left in order
+	Immediate = syscall.SIGQUIT // as if it had crashed: it recovers at the next start
+)
+
+// OwnPostgres starts a server for one test, whose files are in dir (empty: a directory of its own), with settings
+// beside the defaults of the tests, as NAME=VALUE.
+func OwnPostgres(t testing.TB, dir string, config ...string) *PostgresServer {
+	t.Helper()
+	bin, err := postgresBin()
+	if err != nil {
+		Missing(t, "PostgreSQL is not installed (%v); run: apt-get install postgresql", err)
+	}
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "pg"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	}
+	s := &PostgresServer{Dir: dir, bin: bin, config: config}
+	t.Cleanup(func() {
+		if err := s.end(Immediate); err != nil {
+			t.Errorf("stop PostgreSQL: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("PostgreSQL's log:\n%s", s.Log())
+		}
+	})
+	if err := s.launch(); err != nil {
+		t.Fatalf("start PostgreSQL: %v", err)
+	}
+	return s
+}
+
+// launch makes a cluster in the server's directory and starts a server on it.
+func (s *PostgresServer) launch() (err error) {
+	if os.Geteuid() == 0 { // the server refuses to run as root
 		u, err := user.Lookup("postgres")
 		if err != nil {
 			return err
 		}
 		uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
 		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
-		if err := errors.Join(err1, err2, os.Chown(c.dir, int(uid), int(gid))); err != nil {
+		if err := errors.Join(err1, err2, os.Chown(s.Dir, int(uid), int(gid))); err != nil {
 			return err
 		}
-		as = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		s.as = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
-	password, data := random(), filepath.Join(c.dir, "data")
-	secret := filepath.Join(c.dir, "password")
-	if err := os.WriteFile(secret, []byte(password), 0o644); err != nil { // in a directory that is the server's alone
+	s.password = random()
+	secret := filepath.Join(s.Dir, "password")
+	if err := os.WriteFile(secret, []byte(s.password), 0o644); err != nil { // in a directory that is the server's alone
 		return err
 	}
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "--pgdata="+data, "--username=postgres", "--auth=scram-sha-256",
-		"--pwfile="+secret, "--encoding=UTF8", "--locale=C", "--no-instructions")
-	initdb.Dir = c.dir
-	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "--pgdata="+s.data(), "--username=postgres", "--auth=scram-sha-256",
+		"--pwfile="+secret, "--encoding=UTF8", "--locale=C", "--no-instructions", "--no-sync", "--wal-segsize=4")
+	initdb.Dir = s.Dir
+	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	for range 3 { // another process may take the free port first
-		if err = c.serve(bin, data, password, as); err == nil {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		s.Port = l.Addr().(*net.TCPAddr).Port
+		if err := l.Close(); err != nil {
+			return err
+		}
+		s.URL = "postgres://postgres:" + s.password + "@" + s.address() + "/postgres?sslmode=disable"
+		if err = s.serve(); err == nil {
 			return nil
 		}
 	}
 	return err
 }
 
-func (c *cluster) serve(bin, data, password string, as *syscall.Credential) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func (s *PostgresServer) data() string    { return filepath.Join(s.Dir, "data") }
+func (s *PostgresServer) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)) }
+
+// Log is everything that the server has logged.
+func (s *PostgresServer) Log() string {
+	text, err := os.ReadFile(filepath.Join(s.Dir, "log"))
 	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// serve starts the server and returns when it answers.
+func (s *PostgresServer) serve() error {
+	if err := s.spawn(); err != nil {
 		return err
 	}
-	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	if err := l.Close(); err != nil {
-		return err
-	}
-	log, err := os.Create(filepath.Join(c.dir, "log"))
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	c.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1",
-		"-c", "unix_socket_directories=", "-c", "fsync=on", "-c", "max_connections=200", "-c", "shared_buffers=64MB",
-		"-c", "max_wal_size=512MB", "-c", "logging_collector=off")
-	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = c.dir, log, log
-	// The server must not outlive the tests, not even when they are killed: the kernel tells it.
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as, Pdeathsig: syscall.SIGQUIT}
-	c.over = make(chan struct{})
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread() // the signal is sent when the thread ends that started the process
-		defer close(c.over)
-		err := c.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = c.cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	c.url = "postgres://postgres:" + password + "@127.0.0.1:" + port + "/postgres?sslmode=disable"
-	for range 300 {
-		if err = execute(c.url, "SELECT 1"); err == nil {
+	var err error
+	for range 600 {
+		if err = execute(s.URL, "SELECT 1"); err == nil {
 			return nil
 		}
 		select {
-		case <-c.over:
-			text, _ := os.ReadFile(log.Name())
-			return fmt.Errorf("the server ended at once: %s", text)
+		case <-s.over:
+			return fmt.Errorf("the server ended at once: %s", s.Log())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 	return fmt.Errorf("the server does not answer: %w", err)
 }
 
-// stop ends the server, if one was started, and removes its directory.
-func (c *cluster) stop() {
-	if c.cmd != nil && c.cmd.Process != nil {
-		_ = c.cmd.Process.Signal(syscall.SIGQUIT)
-		select {
-		case <-c.over:
-		case <-time.After(10 * time.Second):
-			_ = c.cmd.Process.Kill()
+func (s *PostgresServer) spawn() error {
+	log, err := os.OpenFile(filepath.Join(s.Dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	args := []string{"-D", s.data(), "-p", strconv.Itoa(s.Port)}
+	for _, c := range append([]string{"listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=on", "logging_collector=off"}, s.config...) {
+		args = append(args, "-c", c)
+	}
+	s.cmd = exec.Command(filepath.Join(s.bin, "postgres"), args...)
+	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.Dir, log, log
+	// The server must not outlive the tests, not even when they are killed: the kernel tells it.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Pdeathsig: syscall.SIGQUIT}
+	s.over = make(chan struct{})
+	started, over := make(chan error), s.over
+	go func() {
+		runtime.LockOSThread() // the signal is sent when the thread ends that started the process
+		defer close(over)
+		err := s.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = s.cmd.Wait()
+		}
+	}()
+	return <-started
+}
+
+// end stops the server, if it runs, and returns when it is gone.
+func (s *PostgresServer) end(how syscall.Signal) error {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return nil
+	}
+	select {
+	case <-s.over:
+		return nil
+	default:
+	}
+	s.signal(syscall.SIGCONT) // a frozen server can't stop
+	if err := s.cmd.Process.Signal(how); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-s.over:
+		return nil
+	case <-time.After(30 * time.Second):
+		_ = s.cmd.Process.Kill()
+		<-s.over
+		return fmt.Errorf("it was still running 30 s after %v, and was killed", how)
+	}
+}
+
+// Stop ends the server, [Fast] or [Immediate].
+func (s *PostgresServer) Stop(t testing.TB, how syscall.Signal) {
+	t.Helper()
+	if err := s.end(how); err != nil {
+		t.Fatalf("stop PostgreSQL: %v", err)
+	}
+}
+
+// Start starts it again and returns when it answers.
+func (s *PostgresServer) Start(t testing.TB) {
+	t.Helper()
+	if err := s.serve(); err != nil {
+		t.Fatalf("start PostgreSQL again: %v", err)
+	}
+}
+
+// Spawn starts it again and does not wait: it recovers first, and says meanwhile that it is starting up.
+func (s *PostgresServer) Spawn(t testing.TB) {
+	t.Helper()
+	if err := s.spawn(); err != nil {
+		t.Fatalf("start PostgreSQL again: %v", err)
+	}
+}
+
+// Freeze stops every process of the server in its tracks: connections stay open and nobody answers. Thaw ends it.
+func (s *PostgresServer) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw ends what Freeze began.
+func (s *PostgresServer) Thaw() { s.signal(syscall.SIGCONT) }
+
+// signal sends a signal to the server's first process and to its children, which are sessions of their own.
+func (s *PostgresServer) signal(sig syscall.Signal) {
+	pid := s.cmd.Process.Pid
+	_ = s.cmd.Process.Signal(sig)
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task)
+		for child := range strings.FieldsSeq(string(text)) {
+			if n, err := strconv.Atoi(child); err == nil {
+				_ = syscall.Kill(n, sig)
+			}
 		}
 	}
-	if c.dir != "" {
-		_ = os.RemoveAll(c.dir)
+}
+
+// Database makes a database and an ordinary user that owns it, and returns that user's URL.
+func (s *PostgresServer) Database(t testing.TB) string {
+	t.Helper()
+	name, password := "app_"+random(), random()
+	s.Exec(t, "CREATE ROLE "+name+" LOGIN PASSWORD '"+password+"'", "CREATE DATABASE "+name+" OWNER "+name)
+	return "postgres://" + name + ":" + password + "@" + s.address() + "/" + name + "?sslmode=disable"
+}
+
+// Exec runs statements as the superuser, each by itself.
+func (s *PostgresServer) Exec(t testing.TB, statements ...string) {
+	t.Helper()
+	for _, st := range statements {
+		if err := execute(s.URL, st); err != nil {
+			t.Fatalf("%s: %v", st, err)
+		}
 	}
+}
+
+// Set changes a setting of the running server; sessions that are open follow within moments.
+func (s *PostgresServer) Set(t testing.TB, name, value string) {
+	t.Helper()
+	s.Exec(t, "ALTER SYSTEM SET "+name+" = '"+value+"'", "SELECT pg_reload_conf()")
 }
 
 func execute(address, statement string) error {
