@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,7 +47,7 @@ type stage struct {
 	replicas []*replica
 	db       *sql.DB
 	source   string // of the database, as the service is told
-	postgres *cluster
+	postgres *testenv.PostgresServer // one that may be restarted; nil: the one that all tests share
 	redis    *testenv.RedisServer
 	secrets  map[string]string // by name: what may appear nowhere
 	problems []string          // what went wrong beside the checker's questions
@@ -81,17 +82,15 @@ func newStage(t *testing.T, r *rand.Rand, o setup) *stage {
 		driver = "sqlite"
 		s.source = "sqlite:" + filepath.Join(dir, "service.db")
 	case "own", "own-redis":
-		s.postgres = newCluster(t)
-		s.source = s.postgres.url
+		s.postgres = testenv.OwnPostgres(t, "")
+		s.source = s.postgres.URL
 	default:
 		s.source = testenv.Postgres(t)
 	}
 	env := append([]string{"DATABASE_URL=" + s.source, "LEASE=" + lease.String(), "LOG_FORMAT=json", "LOG_LEVEL=info"}, o.env...)
 	if strings.HasSuffix(o.engine, "redis") {
 		s.redis = testenv.Redis(t)
-		_, password, _ := strings.Cut(s.redis.URL, ":@")
 		s.secrets["REDIS_URL"], _, _ = strings.Cut(strings.TrimPrefix(s.redis.URL, "redis://:"), "@")
-		_ = password
 		env = append(env, "REDIS_URL="+s.redis.URL)
 	}
 	s.world = newWorld(t, rand.New(rand.NewPCG(r.Uint64(), 3)), o.orgs, o.pulls, s.secrets["WEBHOOK_SECRET"], s.post.deliver)
@@ -255,20 +254,25 @@ func (s *stage) play(deliveries int, gap time.Duration, also func(step int)) {
 	}
 }
 
-// unprocessed is how many rows of the inbox are not processed: all of them, or those received before a moment.
-func (s *stage) unprocessed(before time.Time) (n int, err error) {
+// unprocessed is how many rows of the inbox are not processed: all of them, or those received before a moment, without
+// those about certain keys.
+func (s *stage) unprocessed(before time.Time, without ...string) (n int, err error) {
 	at := int64(1) << 62
 	if !before.IsZero() {
 		at = before.UnixMicro()
 	}
-	err = s.db.QueryRow("SELECT count(*) FROM webhook_logs WHERE status <> 'processed' AND received_at < $1", at).Scan(&n)
+	keys, err := texts(s.db.Query("SELECT coalesce(work_key, '') FROM webhook_logs WHERE status <> 'processed' AND received_at < $1", at))
+	for _, key := range keys {
+		if !slices.Contains(without, key) {
+			n++
+		}
+	}
 	return n, err
 }
 
-// unclear is how many actions were sent that can't be repeated, and whose outcome is not known.
-func (s *stage) unclear() (n int, err error) {
-	err = s.db.QueryRow("SELECT count(*) FROM ledger WHERE status = 'executing' AND kind IN ('merge', 'report')").Scan(&n)
-	return n, err
+// unclear are the keys with a request that can't be repeated, and of which it is not known whether it has happened.
+func (s *stage) unclear() ([]string, error) {
+	return texts(s.db.Query("SELECT DISTINCT key FROM ledger WHERE status = 'executing' AND kind IN ('merge', 'report')"))
 }
 
 // settle waits until nothing is left to do: nothing on its way, all processed, everything as it should be. What is still

@@ -1,0 +1,127 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
+)
+
+// failing is the program with failpoints, built once.
+var failing = sync.OnceValue(func() func(testing.TB) string {
+	var once sync.Once
+	var path string
+	return func(t testing.TB) string {
+		once.Do(func() { path = testenv.Build(t, "-tags", "failpoints") })
+		return path
+	}
+})()
+
+// points are the named points, and at which of their first hits a kill comes: some work must have gone before, and more
+// must be under way.
+var points = []struct {
+	name string
+	hit  int
+}{
+	{"S1", 20}, {"S2", 20}, {"S3", 10}, {"S4", 10}, {"S5", 20},
+	{"W1", 4}, {"W2", 4}, {"W3", 4},
+	{"R1", 6}, {"R2", 6}, {"R3", 6}, {"R4", 3}, {"R5", 3}, {"R6", 3}, {"R7", 3}, {"R8", 6},
+}
+
+// What is acknowledged survives a kill at any line: the process dies at each named point while people are at work, other
+// replicas go on where there are any, it is started again, and nothing is lost, missing, or done twice.
+func TestKilledAtEachPoint(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes minutes")
+	}
+	binary := failing(t)
+	seed := newSeed(t)
+	runs := number("RUNS", 1)
+	for _, engine := range engines {
+		for _, point := range points {
+			for run := range runs {
+				name := fmt.Sprintf("%s/%s/%d", engine, point.name, run)
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					killedAt(t, plan(seed, name), engine, binary, point.name, point.hit)
+				})
+			}
+		}
+	}
+}
+
+func killedAt(t *testing.T, r *rand.Rand, engine, binary, point string, hit int) {
+	o := setup{engine: engine, replicas: 2, orgs: 6, pulls: 6, binary: binary}
+	if engine == "sqlite" {
+		o.replicas = 1
+	}
+	s := newStage(t, r, o)
+	s.open(fmt.Sprintf("FAILPOINTS=%s=kill@%d", point, 1+r.IntN(hit)))
+	s.play(60, 15*time.Millisecond, nil)
+	first := s.replicas[0]
+	if !eventually(10*time.Second, func() bool { s.keep(); return first.lives > 1 }) {
+		t.Fatalf("the point %s was never reached: nothing is tested", point)
+	}
+	died := first.ended
+	unclear, err := s.unclear()
+	if err != nil {
+		t.Error(err)
+	}
+	recovered := s.recovers(died, lease+5*time.Second, unclear...)
+	// So long the service gives GitHub to show what became of a request that must not be repeated.
+	awaited := s.recovers(died, lease+15*time.Second)
+	s.settle(45 * time.Second)
+	ids, sendings, acked := s.post.count()
+	t.Logf("killed at %s; recovered in %v, all in %v; %d deliveries, %d sendings, %d acknowledged", point, recovered, awaited, ids, sendings, acked)
+	if f := s.check(); len(f) > 0 {
+		t.Errorf("killed at %s:\n%s", point, f)
+	}
+}
+
+// recovers waits until what waited when a replica died is done, without what is about certain keys, and returns how long
+// that took. It is an error when that is too long.
+func (s *stage) recovers(died time.Time, bound time.Duration, without ...string) time.Duration {
+	s.t.Helper()
+	eventually(time.Until(died.Add(bound+20*time.Second)), func() bool {
+		s.keep()
+		n, err := s.unprocessed(died, without...)
+		return err == nil && n == 0
+	})
+	took := time.Since(died).Round(10 * time.Millisecond)
+	if took > bound {
+		s.t.Errorf("what waited when the process died was done after %v, want at most %v", took, bound)
+	}
+	return took
+}
+
+// The program as it ships must not hold a way to make it fail.
+func TestTheProgramHasNoFailpoints(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		path string
+		want bool
+	}{{testenv.Binary(t), false}, {failing(t), true}} {
+		text, err := os.ReadFile(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range []string{"FAILPOINTS", "CLOCK_SKEW", "app.reach", "failpoint %s"} {
+			if strings.Contains(string(text), word) != c.want {
+				t.Errorf("%s contains %q: %v, want %v", c.path, word, !c.want, c.want)
+			}
+		}
+		symbols, err := exec.Command("go", "tool", "nm", c.path).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(symbols), "internal/app.reach") != c.want {
+			t.Errorf("%s has the symbol of a failpoint: %v, want %v", c.path, !c.want, c.want)
+		}
+	}
+}
