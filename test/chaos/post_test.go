@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -27,6 +28,7 @@ type post struct {
 	secret    string
 	duplicate float64 // part that is sent three times at once
 	replay    float64 // part that is sent again under another id
+	late      float64 // part that is sent again under the same id, when it has long been processed
 
 	mu      sync.Mutex
 	rand    *rand.Rand
@@ -39,7 +41,8 @@ type post struct {
 	refused map[int]int    // by status: answers that were not 2xx; 0 is none at all
 	worst   time.Duration  // the longest that an acknowledgement took
 	again   []parcel
-	under   int // on their way
+	recent  []parcel // what GitHub has sent lately
+	under   int      // on their way
 	stopped bool
 	ended   sync.WaitGroup
 }
@@ -66,12 +69,20 @@ func (p *post) deliver(r *http.Request) (*http.Response, error) {
 	}
 	d := parcel{id: r.Header.Get("X-GitHub-Delivery"), event: r.Header.Get("X-GitHub-Event"), body: body}
 	p.mu.Lock()
+	if p.recent = append(p.recent, d); len(p.recent) > 50 {
+		p.recent = p.recent[1:]
+	}
 	more := 0
 	if p.rand.Float64() < p.duplicate {
 		more = 2
 	}
 	if p.rand.Float64() < p.replay {
 		p.again = append(p.again, parcel{id: guid(p.rand), event: d.event, body: body, next: time.Now().Add(time.Duration(p.rand.IntN(500)) * time.Millisecond)})
+	}
+	if p.rand.Float64() < p.late {
+		d := d
+		d.next = time.Now().Add(time.Second + time.Duration(p.rand.IntN(1000))*time.Millisecond)
+		p.again = append(p.again, d)
 	}
 	p.mu.Unlock()
 	for range more {
@@ -212,6 +223,42 @@ func (p *post) hold(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held = on
+}
+
+// aim says where parcels go from now on.
+func (p *post) aim(targets ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.targets = targets
+}
+
+// flood sends so many parcels a second, whatever becomes of them, until stop closes: what was sent lately, under new ids.
+// Nothing of it is sent again. It returns how many there were.
+func (p *post) flood(rate int, stop <-chan struct{}) (n int) {
+	t := time.NewTicker(time.Second / time.Duration(rate))
+	defer t.Stop()
+	var under sync.WaitGroup
+	defer under.Wait()
+	for {
+		select {
+		case <-stop:
+			return n
+		case <-t.C:
+		}
+		p.mu.Lock()
+		d := p.recent[p.rand.IntN(len(p.recent))]
+		d.id = guid(p.rand)
+		p.mu.Unlock()
+		n++
+		under.Go(func() { p.send(context.Background(), d) })
+	}
+}
+
+// answers are how many sendings were answered with each status other than 202; 0 is no answer.
+func (p *post) answers() map[int]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.refused)
 }
 
 // waiting is how many parcels are on their way or have to be sent again.

@@ -46,7 +46,7 @@ type stage struct {
 	post     *post
 	replicas []*replica
 	db       *sql.DB
-	source   string // of the database, as the service is told
+	source   string                  // of the database, as the service is told
 	postgres *testenv.PostgresServer // one that may be restarted; nil: the one that all tests share
 	redis    *testenv.RedisServer
 	secrets  map[string]string // by name: what may appear nowhere

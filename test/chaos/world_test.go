@@ -268,6 +268,8 @@ type unreliable struct {
 	rand          *rand.Rand
 	before, after float64
 	failed        int
+	losing        string // a part of a path: answers to such writes are lost …
+	losses, done  int    // … so many of them; so many were
 	credentials   map[string]bool
 }
 
@@ -276,6 +278,19 @@ func (u *unreliable) fail(before, after float64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.before, u.after = before, after
+}
+
+// lose loses the answers to the next n writes whose path has a certain part.
+func (u *unreliable) lose(part string, n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.losing, u.losses = part, n
+}
+
+func (u *unreliable) lost() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.done
 }
 
 func (u *unreliable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -294,6 +309,10 @@ func (u *unreliable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if before || after {
 		u.failed++
 	}
+	if u.losing != "" && r.Method != http.MethodGet && u.losses > u.done && strings.Contains(r.URL.Path, u.losing) {
+		u.done++
+		before, after = false, true
+	}
 	u.mu.Unlock()
 	switch {
 	case after:
@@ -305,6 +324,12 @@ func (u *unreliable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(http.StatusBadGateway)
 	_, _ = io.WriteString(w, `{"message":"Server Error"}`)
+}
+
+func (u *unreliable) failures() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.failed
 }
 
 // shown are the credentials that GitHub was shown.
