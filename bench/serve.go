@@ -235,7 +235,7 @@ func ours(ctx context.Context, url string) (receiver, error) {
 	kept := &counted{Store: st}
 	var inbox *delivery.Inbox
 	intake := delivery.NewIntake(kept, m, log, delivery.IntakeOptions{Busy: func() bool { return inbox.Busy() }})
-	inbox = delivery.NewInbox(kept, m, log, delivery.Options{Committed: intake.Nudge})
+	inbox = delivery.NewInbox(kept, m, log, delivery.Options{Committed: func([]pull.Delivery) { intake.Nudge() }})
 	h := webhook.New(webhook.Options{
 		Secrets: func() [][]byte { return [][]byte{[]byte(secret)} }, Validate: true,
 		RateLimit: visitor.RateLimit{Enabled: true, Max: 100, Window: time.Minute},

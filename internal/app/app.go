@@ -68,6 +68,7 @@ type App struct {
 	store      *store.Store
 	inbox      *delivery.Inbox
 	intake     *delivery.Intake
+	hints      *delivery.Hints // nil without Redis
 	github     *github.Client
 	reconciler *reconcile.Reconciler
 	dashboard  *dashboard.Dashboard
@@ -130,9 +131,19 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 		a.log.Info("database schema brought up", "from", from, "to", to, "database", cfg.DatabaseName())
 	}
 
-	a.inbox = delivery.NewInbox(a.store, a.metrics, a.log, delivery.Options{Committed: func() { a.intake.Nudge() }})
+	committed := func([]pull.Delivery) { a.intake.Nudge() }
+	if cfg.RedisURL != "" {
+		a.hints, err = delivery.NewHints(a.store, a.metrics, a.log, delivery.HintOptions{
+			URL: cfg.RedisURL.Reveal(), Key: cfg.QueueKey, Lease: cfg.Lease, Told: a.told,
+		})
+		if err != nil {
+			return nil, err
+		}
+		committed = a.hints.Tell
+	}
+	a.inbox = delivery.NewInbox(a.store, a.metrics, a.log, delivery.Options{Committed: committed})
 	a.intake = delivery.NewIntake(a.shelf(), a.metrics, a.log, delivery.IntakeOptions{
-		Busy: a.inbox.Busy, Poll: o.Poll,
+		Busy: a.inbox.Busy, Poll: o.Poll, Hints: a.hints,
 		Woken: func() { a.reconciler.Wake(); a.dashboard.Nudge() },
 	})
 	a.reconciler = reconcile.New(a.github, a.store, reconcile.Options{
@@ -190,6 +201,24 @@ func (a *App) watch() {
 			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "signatures are not validated (WEBHOOK_SIGNATURE_VALIDATION=false)"}
 		case len(a.cfg.Secrets.Webhook()) == 0:
 			return telemetry.Check{Status: telemetry.CheckFailing, Detail: "no WEBHOOK_SECRET: every webhook is refused"}
+		}
+		return telemetry.Check{Status: telemetry.CheckOK}
+	})
+	if a.hints != nil {
+		a.health.Register("redis", false, func(context.Context) telemetry.Check {
+			if what, ok := a.hints.Trouble(); ok {
+				return telemetry.Check{Status: telemetry.CheckWarning, Detail: what}
+			}
+			return telemetry.Check{Status: telemetry.CheckOK}
+		})
+	}
+	a.health.Register("queue", false, func(ctx context.Context) telemetry.Check {
+		p, paused, err := a.store.Paused(ctx)
+		switch {
+		case err != nil:
+			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "nobody can tell whether the queue is paused: the database does not answer"}
+		case paused:
+			return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("paused since %s UTC: deliveries are kept and nothing is worked on; queue resume ends it", p.Since.UTC().Format("2006-01-02 15:04:05"))}
 		}
 		return telemetry.Check{Status: telemetry.CheckOK}
 	})

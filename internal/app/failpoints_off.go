@@ -15,6 +15,8 @@ func (*App) arm() error { return nil }
 
 func (a *App) entrance() webhook.Inbox { return a.inbox }
 
+func (a *App) told() { a.intake.Nudge() }
+
 func (a *App) shelf() delivery.Store { return a.store }
 
 func failingBodies(h http.Handler) http.Handler { return h }

@@ -45,6 +45,9 @@ func (a *App) Run(ctx context.Context) error {
 		})
 	}
 	part(&keepers, keeping, "inbox", a.inbox.Run)
+	if a.hints != nil {
+		part(&keepers, keeping, "queue in Redis", a.hints.Run)
+	}
 	part(&workers, working, "intake", a.intake.Run)
 	part(&workers, working, "reconciler", a.reconciler.Run)
 	part(&workers, working, "dashboard", a.dashboard.Run)
@@ -160,6 +163,9 @@ func (a *App) Addr() net.Addr {
 func (a *App) Close() {
 	if a.listener != nil {
 		_ = a.listener.Close()
+	}
+	if a.hints != nil {
+		_ = a.hints.Close()
 	}
 	if a.store != nil {
 		if err := a.store.Close(); err != nil {

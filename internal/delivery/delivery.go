@@ -1,12 +1,14 @@
 // Package delivery is the way in: it keeps deliveries, and turns what they say into work.
 //
-// Two long-lived parts share a store. The [Inbox] is where the entrance hands a delivery over: its one writer commits
+// Three long-lived parts share a store. The [Inbox] is where the entrance hands a delivery over: its one writer commits
 // whatever waits as soon as it is free, many deliveries in one transaction, and each caller hears of its own only
 // after the commit. The [Intake] takes kept deliveries in batches and marks the keys due that they name; [Route] is
-// the pure function that says which, how soon and how urgently.
+// the pure function that says which, how soon and how urgently. [Hints], where there is a Redis, are a list in it of what
+// waits for the intake.
 //
-// In between lies the database and nothing else. The intake needs no message from the inbox (a nudge only saves the
-// wait until it next looks), so a crash between the two, or a second replica, changes nothing.
+// What counts is in the database and nowhere else. The intake needs no message from the inbox: a nudge, or an item in
+// the list, only saves the wait until it next looks. So a crash between the two, a second replica, or a Redis that is
+// flushed, full, frozen or gone, changes nothing but a second or two.
 //
 // The package refuses to know HTTP, GitHub's API and what a pass does. It never calls out, and it reads of a delivery
 // only the hint that the entrance has read.
@@ -15,6 +17,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
@@ -30,6 +33,13 @@ type Store interface {
 	// and the attempts that are finished with that: of deliveries that name no key, or many. While the queue is paused it
 	// takes none.
 	Intake(ctx context.Context, which pull.Taking, route func(pull.Delivery) pull.Route) (attempts []pull.Attempt, taken int, err error)
+	// Paused reports whether the queue is paused.
+	Paused(context.Context) (pull.Pause, bool, error)
+	// Waiting returns the oldest deliveries that wait for their first intake and were received before a moment: what an
+	// item says of each, and no more.
+	Waiting(ctx context.Context, before time.Time, limit int) ([]pull.Delivery, error)
+	// Now is the time that deliveries are received by.
+	Now() time.Time
 }
 
 // RowErrors is how a store says that single rows of an Insert were refused. RowError returns the reason of row i, or

@@ -27,8 +27,9 @@ type Options struct {
 	Patience time.Duration
 	// InsertTimeout is how long one transaction may take; 5 s.
 	InsertTimeout time.Duration
-	// Committed is called after each commit, by the writer: it must not block. The intake's Nudge belongs here.
-	Committed func()
+	// Committed is called by the writer after each commit, with the deliveries that were new: it must not block, and must
+	// keep nothing of them. Whoever tells the intake belongs here.
+	Committed func(fresh []pull.Delivery)
 }
 
 func (o Options) withDefaults() Options {
@@ -39,7 +40,7 @@ func (o Options) withDefaults() Options {
 	o.Patience = cmp.Or(o.Patience, 2*time.Second)
 	o.InsertTimeout = cmp.Or(o.InsertTimeout, 5*time.Second)
 	if o.Committed == nil {
-		o.Committed = func() {}
+		o.Committed = func([]pull.Delivery) {}
 	}
 	return o
 }
@@ -233,6 +234,7 @@ func (in *Inbox) write(ctx context.Context, batch []*entry) {
 	default:
 		in.succeeded()
 	}
+	fresh := make([]pull.Delivery, 0, len(rows))
 	for i, e := range batch {
 		var o outcome
 		switch {
@@ -241,12 +243,14 @@ func (in *Inbox) write(ctx context.Context, batch []*entry) {
 		case refused == nil && err != nil:
 			o.err = fmt.Errorf("keep delivery %s: %w: %w", e.delivery.ID, ErrUnavailable, err)
 		default:
-			o.receipt = receipts[i]
+			if o.receipt = receipts[i]; !o.receipt.Duplicate {
+				fresh = append(fresh, rows[i])
+			}
 		}
 		e.done <- o
 	}
 	if err == nil || refused != nil {
-		in.Committed()
+		in.Committed(fresh)
 	}
 }
 

@@ -52,6 +52,8 @@ type logs struct {
 
 func (l *logs) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
 
+func (l *logs) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+
 func (l *logs) count(s string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,7 +81,7 @@ func newDesk(t *testing.T, url string, o delivery.Options, hook func(op string, 
 	d.intake = delivery.NewIntake(st, d.metrics, log, delivery.IntakeOptions{
 		Poll: 20 * time.Millisecond, Woken: func() { d.woken.Add(1) }, Busy: func() bool { return d.inbox.Busy() },
 	})
-	o.Committed = d.intake.Nudge
+	o.Committed = func([]pull.Delivery) { d.intake.Nudge() }
 	d.inbox = delivery.NewInbox(st, d.metrics, log, o)
 	t.Cleanup(func() {
 		if err := st.Close(); err != nil {
@@ -441,6 +443,12 @@ type broken struct {
 func (b broken) Insert(ctx context.Context, d []pull.Delivery) ([]pull.Receipt, error) {
 	return b.insert(ctx, d)
 }
+
+func (b broken) Paused(context.Context) (pull.Pause, bool, error) { return pull.Pause{}, false, nil }
+
+func (b broken) Waiting(context.Context, time.Time, int) ([]pull.Delivery, error) { return nil, nil }
+
+func (b broken) Now() time.Time { return time.Now() }
 
 func (b broken) Intake(context.Context, pull.Taking, func(pull.Delivery) pull.Route) ([]pull.Attempt, int, error) {
 	return b.intake()

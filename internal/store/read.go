@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
@@ -230,6 +231,32 @@ func (s *Store) Deliveries(ctx context.Context, limit int) ([]pull.Delivery, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("deliveries: %w", err)
+	}
+	return out, nil
+}
+
+// Waiting returns the oldest deliveries that wait for their first intake and were received up to a moment: the id, what the
+// hint says for people, and the time.
+func (s *Store) Waiting(ctx context.Context, before time.Time, limit int) ([]pull.Delivery, error) {
+	var out []pull.Delivery
+	err := s.query(ctx, waitingFirst, []any{before.UnixMicro(), int64(limit)}, func(scan scanner) error {
+		var d pull.Delivery
+		var repository string
+		var number int
+		var received int64
+		if err := scan(&d.ID, &d.Hint.Event, &d.Hint.Action, &repository, &number, &received); err != nil {
+			return err
+		}
+		d.Hint.Repo.Owner, d.Hint.Repo.Name, _ = strings.Cut(repository, "/")
+		if number != 0 {
+			d.Hint.Numbers = []int{number}
+		}
+		d.Status, d.ReceivedAt = pull.Received, time.UnixMicro(received).UTC()
+		out = append(out, d)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("waiting deliveries: %w", err)
 	}
 	return out, nil
 }

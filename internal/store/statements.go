@@ -132,6 +132,9 @@ UPDATE webhook_logs SET status = 'received', attempts = 0, next_at = `+again+` W
 	takeReceived = sqlText("take received deliveries", `
 SELECT `+takenColumns+` FROM webhook_logs
 WHERE status = 'received' AND next_at <= $1 AND (received_at <= $3 OR next_at > 0) AND `+notPaused+` ORDER BY seq LIMIT $2 `+skipLocked)
+	waitingFirst = sqlText("list what waits for its first intake", `
+SELECT delivery_id, event, action, repository, coalesce(number, 0), received_at FROM webhook_logs
+WHERE status = 'received' AND next_at = 0 AND received_at <= $1 ORDER BY seq LIMIT $2`)
 	takeNamed = bulkText("take named deliveries", `
 SELECT `+takenColumns+` FROM webhook_logs
 WHERE status = 'received' AND ($2 = 1 OR next_at <= $1 AND `+notPaused+`) AND delivery_id IN ({rows}) ORDER BY seq `+skipLocked, `$1`)

@@ -42,6 +42,16 @@ const (
 	OutcomeUnavailable = "unavailable"
 )
 
+// Outcomes of github_hints_total.
+const (
+	HintPushed   = "pushed"
+	HintDropped  = "dropped"  // not put into the list: taken from the database
+	HintRefilled = "refilled" // put back after the list had lost it
+	HintTaken    = "taken"
+	HintStale    = "stale" // its delivery had been taken already
+	HintJunk     = "junk"  // no item at all
+)
+
 var outcomes = []string{
 	OutcomeAccepted, OutcomeDuplicate, OutcomeDiffers, OutcomeSignature, OutcomeMalformed, OutcomeTooLarge, OutcomeUnsupported,
 	OutcomeLimited, OutcomeUnavailable,
@@ -66,6 +76,8 @@ type Metrics struct {
 	leasesLost prometheus.Counter
 	paused     *prometheus.CounterVec
 	secret     *prometheus.CounterVec
+	hints      *prometheus.CounterVec
+	redis      prometheus.Gauge
 
 	seen map[string]*seen // by event label; the map itself never changes
 }
@@ -118,6 +130,9 @@ func NewMetrics(version, commit string) *Metrics {
 	m.leasesLost = plain(counter("github_leases_lost_total", "Passes that were stopped because another worker had taken their key over."))
 	m.paused = counter("github_paused_seconds_total", "Seconds for which a scope was parked, by reason.", "reason")
 	m.secret = counter("github_webhook_secret_used_total", "Accepted deliveries by the position of the secret that signed them.", "slot")
+	m.hints = counter("github_hints_total", "Items of the queue in Redis, by what became of them.", "outcome")
+	m.redis = prometheus.NewGauge(prometheus.GaugeOpts{Name: "github_redis_up", Help: "1 while the queue in Redis is used; 0 without REDIS_URL, or while it can't be."})
+	r.MustRegister(m.redis)
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "github_build_info", Help: "1, with what is running as labels."}, []string{"version", "commit"})
 	r.MustRegister(build)
 	build.WithLabelValues(version, commit).Set(1)
@@ -147,6 +162,9 @@ func NewMetrics(version, commit string) *Metrics {
 	}
 	for _, res := range []string{"rest", "graphql"} {
 		m.budget.WithLabelValues(res).Set(1)
+	}
+	for _, o := range []string{HintPushed, HintDropped, HintRefilled, HintTaken, HintStale, HintJunk} {
+		m.hints.WithLabelValues(o)
 	}
 	for _, reason := range []string{"primary", "secondary", "retry_after"} {
 		m.paused.WithLabelValues(reason)
@@ -235,6 +253,18 @@ func (m *Metrics) Signed(slot int) {
 		v = string(rune('0' + slot))
 	}
 	m.secret.WithLabelValues(v).Inc()
+}
+
+// Hints counts items of the queue in Redis; outcome is one of the Hint constants.
+func (m *Metrics) Hints(outcome string, n int) { m.hints.WithLabelValues(outcome).Add(float64(n)) }
+
+// RedisUp says whether the queue in Redis is used.
+func (m *Metrics) RedisUp(up bool) {
+	if up {
+		m.redis.Set(1)
+	} else {
+		m.redis.Set(0)
+	}
 }
 
 // Decided times observing and deciding in one pass.

@@ -1,0 +1,384 @@
+package delivery_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/delivery"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
+)
+
+const queue = "queue:github-webhook"
+
+// A shop is a desk whose queue is in a real Redis as well.
+type shop struct {
+	t       *testing.T
+	redis   *testenv.RedisServer
+	store   *store.Store
+	inbox   *delivery.Inbox
+	hints   *delivery.Hints
+	metrics *telemetry.Metrics
+	logs    *logs
+	sent    int
+}
+
+// open starts a replica on a database and a Redis.
+func open(t *testing.T, url string, r *testenv.RedisServer) *shop {
+	t.Helper()
+	st, err := store.Open(t.Context(), url, store.Options{SQLiteNoLock: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := st.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := &shop{t: t, redis: r, store: st, metrics: telemetry.NewMetrics("test", "test"), logs: &logs{}}
+	log := slog.New(slog.NewTextHandler(s.logs, nil))
+	var intake *delivery.Intake
+	s.hints, err = delivery.NewHints(st, s.metrics, log, delivery.HintOptions{
+		URL: r.URL, Key: queue, Lease: 30 * time.Second, Probe: 100 * time.Millisecond, Told: func() { intake.Nudge() },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.inbox = delivery.NewInbox(st, s.metrics, log, delivery.Options{Committed: s.hints.Tell})
+	intake = delivery.NewIntake(st, s.metrics, log, delivery.IntakeOptions{Hints: s.hints})
+	ctx, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for _, run := range []func(context.Context) error{s.inbox.Run, s.hints.Run, intake.Run} {
+		wg.Go(func() {
+			if err := run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		stop()
+		wg.Wait()
+		if err := s.hints.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Log(s.logs.String())
+		}
+	})
+	return s
+}
+
+// well waits until the queue in Redis is used.
+func (s *shop) well() {
+	s.t.Helper()
+	s.until(5*time.Second, "the queue in Redis is used", func() bool { _, trouble := s.hints.Trouble(); return !trouble })
+}
+
+func (s *shop) until(atMost time.Duration, what string, holds func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(atMost); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("after %v still not: %s", atMost, what)
+		}
+	}
+}
+
+// send hands deliveries in and returns how long the slowest took.
+func (s *shop) send(n int) (slowest time.Duration) {
+	s.t.Helper()
+	for range n {
+		s.sent++
+		body := fmt.Appendf(nil, `{"number":%d}`, s.sent)
+		began := time.Now()
+		r, err := s.inbox.Accept(s.t.Context(), pull.Delivery{
+			ID: fmt.Sprintf("d-%05d", s.sent), Body: body,
+			Hint: pull.Hint{Event: "pull_request", Action: "opened", Repo: pull.Repo{ID: 1, Owner: "octo", Name: "app"}, Numbers: []int{s.sent}},
+		})
+		if err != nil || r.Duplicate {
+			s.t.Fatalf("delivery %d: %v, %v", s.sent, r, err)
+		}
+		slowest = max(slowest, time.Since(began))
+	}
+	return slowest
+}
+
+func (s *shop) length() int64 {
+	s.t.Helper()
+	n, err := s.redis.Client.LLen(s.t.Context(), queue).Result()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+func (s *shop) waiting() int {
+	s.t.Helper()
+	w, err := s.store.Waiting(s.t.Context(), s.store.Now(), 100_000)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return len(w)
+}
+
+func (s *shop) taken() {
+	s.t.Helper()
+	s.until(5*time.Second, "everything is taken", func() bool { return s.waiting() == 0 })
+}
+
+func (s *shop) pause() {
+	s.t.Helper()
+	if err := s.store.Pause(s.t.Context(), "the test"); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *shop) resume() {
+	s.t.Helper()
+	if err := s.store.Resume(s.t.Context(), "the test"); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *shop) do(args ...any) {
+	s.t.Helper()
+	if err := s.redis.Client.Do(s.t.Context(), args...).Err(); err != nil {
+		s.t.Fatalf("%v: %v", args, err)
+	}
+}
+
+func (s *shop) says(part string) {
+	s.t.Helper()
+	s.until(5*time.Second, "health says "+part, func() bool { what, _ := s.hints.Trouble(); return strings.Contains(what, part) })
+}
+
+// TestListIsTheQueue: while the queue is paused the list holds exactly what waits, oldest at the left, in words that a
+// person can read; and it is empty once everything is taken.
+func TestListIsTheQueue(t *testing.T) {
+	testenv.Engines(t, func(t *testing.T, url string) {
+		s := open(t, url, testenv.Redis(t))
+		s.well()
+		s.send(20)
+		s.taken()
+		s.until(2*time.Second, "the list is empty", func() bool { return s.length() == 0 })
+		s.pause()
+		s.send(150)
+		s.until(2*time.Second, "LLEN is 150", func() bool { return s.length() == 150 })
+		text, err := s.redis.Client.LPop(t.Context(), queue).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var item map[string]any
+		if err := json.Unmarshal([]byte(text), &item); err != nil {
+			t.Fatal(err)
+		}
+		received, err := time.Parse(time.RFC3339Nano, fmt.Sprint(item["received_at"]))
+		if item["v"] != 1.0 || item["delivery_id"] != "d-00021" || item["event"] != "pull_request" || item["action"] != "opened" ||
+			item["repository"] != "octo/app" || item["number"] != 21.0 || err != nil || time.Since(received).Abs() > time.Minute {
+			t.Errorf("the oldest item is %s", text)
+		}
+		time.Sleep(3 * time.Second) // several looks into the database and at Redis
+		if n, w := s.length(), s.waiting(); n != 149 || w != 150 {
+			t.Errorf("3 s later %d items and %d waiting deliveries, want 149 and 150", n, w)
+		}
+		s.resume()
+		s.until(3*time.Second, "all but the popped one are taken", func() bool { return s.waiting() <= 1 })
+		s.until(2500*time.Millisecond, "the popped one is taken, since the list is empty", func() bool { return s.waiting() == 0 && s.length() == 0 })
+	})
+}
+
+// TestTwoReplicasShareTheList: each item is taken once, whoever put it in.
+func TestTwoReplicasShareTheList(t *testing.T) {
+	url, r := testenv.Postgres(t), testenv.Redis(t)
+	a, b := open(t, url, r), open(t, url, r)
+	b.sent = 50_000
+	a.well()
+	b.well()
+	a.pause()
+	a.send(100)
+	b.send(100)
+	a.until(2*time.Second, "LLEN is 200", func() bool { return a.length() == 200 })
+	time.Sleep(1500 * time.Millisecond)
+	if n := a.length(); n != 200 {
+		t.Errorf("a second and a half later LLEN is %d, want 200 still", n)
+	}
+	a.resume()
+	a.taken()
+	a.until(2*time.Second, "the list is empty", func() bool { return a.length() == 0 })
+	var work int64
+	if due, err := a.store.Due(t.Context(), 1000); err != nil || len(due) != 200 {
+		t.Errorf("%d keys are due, %v; want 200", len(due), err)
+	} else {
+		for _, w := range due {
+			work += w.Gen
+		}
+	}
+	if work != 200 {
+		t.Errorf("200 deliveries were taken in %d times", work)
+	}
+}
+
+// TestRedisGone: a dead or frozen Redis delays nothing, is said once, and finds its list filled up when it is back.
+func TestRedisGone(t *testing.T) {
+	for _, how := range []string{"killed", "frozen"} {
+		t.Run(how, func(t *testing.T) {
+			s := open(t, testenv.SQLite(t), testenv.Redis(t))
+			s.well()
+			if how == "killed" {
+				s.redis.Kill(t)
+			} else {
+				s.redis.Signal(t, syscall.SIGSTOP)
+			}
+			slowest := s.send(50)
+			s.until(3*time.Second, "everything is taken without Redis", func() bool { return s.waiting() == 0 })
+			s.says("Redis does not answer")
+			began := time.Now()
+			slowest = max(slowest, s.send(50))
+			s.until(2*time.Second, "everything is taken without Redis", func() bool { return s.waiting() == 0 })
+			t.Logf("slowest acknowledgement %v; 50 deliveries taken in %v", slowest, time.Since(began))
+			s.pause()
+			s.send(30)
+			if how == "killed" {
+				s.redis.Start(t)
+			} else {
+				s.redis.Signal(t, syscall.SIGCONT)
+			}
+			s.until(4*time.Second, "the list is filled up", func() bool { return s.length() == 30 })
+			items, err := s.redis.Client.LRange(t.Context(), queue, 0, -1).Result()
+			for i, text := range items {
+				if !strings.Contains(text, fmt.Sprintf(`"d-%05d"`, 101+i)) {
+					t.Fatalf("item %d is %s, %v: the oldest must be at the left", i, text, err)
+				}
+			}
+			if n := s.logs.count("level=ERROR"); n > 2 {
+				t.Errorf("%d lines were logged as errors for one outage, want one or two", n)
+			}
+			s.resume()
+			s.taken()
+		})
+	}
+}
+
+// TestListFlushed: a list that is flushed while it is long is filled up; under load nothing waits for longer than two
+// seconds.
+func TestListFlushed(t *testing.T) {
+	s := open(t, testenv.SQLite(t), testenv.Redis(t))
+	s.well()
+	s.pause()
+	s.send(40)
+	s.until(2*time.Second, "LLEN is 40", func() bool { return s.length() == 40 })
+	s.do("FLUSHALL")
+	s.send(5)
+	s.until(3*time.Second, "the list is filled up", func() bool { return s.length() == 45 })
+	s.resume()
+	s.taken()
+	for range 5 {
+		s.send(20)
+		s.do("FLUSHALL")
+		s.send(20)
+		s.until(2*time.Second, "what was flushed is taken", func() bool { return s.waiting() == 0 })
+	}
+}
+
+// TestListIsNotAsItShouldBe: whatever somebody does to Redis, deliveries are taken, nobody else's data is touched, and
+// health says what is wrong.
+func TestListIsNotAsItShouldBe(t *testing.T) {
+	s := open(t, testenv.SQLite(t), testenv.Redis(t))
+	s.well()
+	served := func(what string) {
+		t.Helper()
+		s.send(10)
+		s.until(2*time.Second, "taken with "+what, func() bool { return s.waiting() == 0 })
+	}
+
+	s.do("SET", queue, "somebody's")
+	served("another type at the key")
+	s.says("holds something else than a list")
+	served("another type at the key")
+	if v, err := s.redis.Client.Get(t.Context(), queue).Result(); v != "somebody's" {
+		t.Errorf("the key holds %q, %v; want what somebody put there", v, err)
+	}
+	s.do("DEL", queue)
+	s.well()
+	served("the key freed")
+
+	junk := make([]any, 0, 10_002)
+	junk = append(junk, "RPUSH", queue)
+	for i := range 10_000 {
+		junk = append(junk, fmt.Sprintf(`{"foreign":%d}`, i))
+	}
+	s.do(junk...)
+	served("junk in the list")
+	s.until(3*time.Second, "the junk is out of the way", func() bool { return s.length() == 0 })
+	if n, err := s.redis.Client.LLen(t.Context(), "github-pr-manager:junk").Result(); n != 1000 || err != nil {
+		t.Errorf("%d entries are put aside, %v; want the last 1000", n, err)
+	}
+	if n := s.logs.count("somebody else has put entries"); n != 1 {
+		t.Errorf("the junk was logged %d times, want once", n)
+	}
+
+	s.do("CONFIG", "SET", "maxmemory", "1")
+	served("Redis full")
+	s.says("Redis is full")
+	served("Redis full")
+	s.do("CONFIG", "SET", "maxmemory", "0")
+	s.well()
+
+	s.do("REPLICAOF", "127.0.0.1", "1")
+	served("Redis a replica")
+	s.says("read-only replica")
+	served("Redis a replica")
+	s.do("REPLICAOF", "NO", "ONE")
+	s.well()
+
+	s.do("CONFIG", "SET", "requirepass", "another")
+	s.do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	served("the password changed")
+	s.says("does not accept the password")
+	s.do("CONFIG", "SET", "requirepass", "")
+	if n := s.logs.count("another"); n > 0 {
+		t.Error("the log shows a password")
+	}
+}
+
+// TestFullRedisDrains: what is in the list when Redis is full still comes out of it.
+func TestFullRedisDrains(t *testing.T) {
+	s := open(t, testenv.SQLite(t), testenv.Redis(t))
+	s.well()
+	s.pause()
+	s.send(50)
+	s.until(2*time.Second, "LLEN is 50", func() bool { return s.length() == 50 })
+	s.do("CONFIG", "SET", "maxmemory", "1")
+	s.says("Redis is full")
+	s.resume()
+	s.taken()
+	s.until(3*time.Second, "the list is empty", func() bool { return s.length() == 0 })
+}
+
+// TestEvictionIsSaid: a Redis that may throw the queue away is reported, loudly and once.
+func TestEvictionIsSaid(t *testing.T) {
+	s := open(t, testenv.SQLite(t), testenv.Redis(t, "--maxmemory-policy", "allkeys-lru"))
+	s.says("maxmemory-policy is allkeys-lru")
+	s.send(10)
+	s.taken()
+	if n := s.logs.count("may throw the queue away"); n != 1 {
+		t.Errorf("logged %d times, want once", n)
+	}
+}
+
+// TestHintsRefuseAURL: the error says what is wanted and shows no password.
+func TestHintsRefuseAURL(t *testing.T) {
+	_, err := delivery.NewHints(nil, nil, nil, delivery.HintOptions{URL: "http://:hunter2@x:y"})
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "REDIS_URL") {
+		t.Errorf("NewHints = %v", err)
+	}
+}
