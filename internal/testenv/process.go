@@ -144,6 +144,8 @@ type Options struct {
 	Binary string
 	// NoWait returns as soon as the process exists. The caller finds out when it answers.
 	NoWait bool
+	// Quiet leaves the log of a failed test to the caller, who has many processes.
+	Quiet bool
 }
 
 // A Process is a running program that [Start] started. It is killed when the test ends, if it hasn't been stopped.
@@ -204,7 +206,7 @@ func Start(t testing.TB, o Options) *Process {
 		if p.Running() {
 			p.Kill(t)
 		}
-		if t.Failed() {
+		if t.Failed() && !o.Quiet {
 			t.Logf("output of github-pr-manager %s (%s):\n%s", strings.Join(o.Args, " "), p.cmd.ProcessState, p.Logs())
 		}
 	})

@@ -63,8 +63,10 @@ type replica struct {
 	env   []string // of its own
 	doing string   // "", or why its end is no surprise
 	logs  strings.Builder
-	lives int
-	ended time.Time // when the last life was found to have ended
+	lives   int
+	began   time.Time // of the present life
+	counted int       // lives whose end is known
+	ended   time.Time // when the last one was found to have ended
 }
 
 func newStage(t *testing.T, r *rand.Rand, o setup) *stage {
@@ -121,6 +123,7 @@ func newStage(t *testing.T, r *rand.Rand, o setup) *stage {
 	}
 	db.SetMaxOpenConns(2)
 	s.db = db
+	t.Cleanup(s.keepLogs)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { s.post.run(ctx) })
@@ -144,7 +147,8 @@ func (r *replica) start(more ...string) {
 	}
 	r.doing = ""
 	r.lives++
-	r.p = testenv.Start(r.s.t, testenv.Options{Binary: r.s.setup.binary, Env: append(more, r.env...), Dir: r.dir, NoWait: true})
+	r.began = time.Now()
+	r.p = testenv.Start(r.s.t, testenv.Options{Binary: r.s.setup.binary, Env: append(more, r.env...), Dir: r.dir, NoWait: true, Quiet: true})
 }
 
 // ready waits until the replica answers that it is ready.
@@ -190,7 +194,13 @@ func (s *stage) keep() {
 		if r.p == nil || r.p.Running() || r.doing == "down" {
 			continue
 		}
-		r.ended = time.Now()
+		if r.counted < r.lives {
+			r.ended, r.counted = time.Now(), r.lives
+		}
+		// One that ends as soon as it is started is not started again in a hot loop.
+		if time.Since(r.began) < time.Second && time.Since(r.ended) < 250*time.Millisecond {
+			continue
+		}
 		if r.doing == "" && r.hit() == "" && !s.mayEnd(r) {
 			s.problems = append(s.problems, fmt.Sprintf("replica %s ended by itself: %s", r.name, tail(r.p.Logs(), 5)))
 		}
@@ -294,6 +304,32 @@ func (s *stage) settle(atMost time.Duration) (took time.Duration) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return time.Since(began)
+}
+
+// keepLogs keeps the logs of a scenario that failed where they can be read.
+func (s *stage) keepLogs() {
+	if !s.t.Failed() {
+		return
+	}
+	dir := filepath.Join(testenv.Root(s.t), "bin", "chaos", strings.ReplaceAll(s.t.Name(), "/", "_"))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		s.t.Error(err)
+		return
+	}
+	var journal strings.Builder
+	for _, w := range s.hub.Journal() {
+		fmt.Fprintf(&journal, "%s %s %s at %s: %d, applied %v\n", w.At.Format("15:04:05.000"), w.Actor, w.What, w.SHA, w.Status, w.Applied)
+	}
+	files := map[string]string{"github": journal.String()}
+	for _, r := range s.replicas {
+		files["replica-"+r.name] = r.allLogs()
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name+".log"), []byte(text), 0o600); err != nil {
+			s.t.Error(err)
+		}
+	}
+	s.t.Logf("the logs are in %s", dir)
 }
 
 func tail(text string, n int) string {
