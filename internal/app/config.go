@@ -834,7 +834,6 @@ func (l *loader) redis(out *Secret) {
 			return
 		}
 	}
-	l.warn("%s is set, but Redis hints come with a later version: the database alone is the queue", called)
 	*out = Secret(s)
 }
 

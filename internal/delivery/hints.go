@@ -37,7 +37,8 @@ const (
 	hintTimeout  = 200 * time.Millisecond // of a push or a pop
 	probeTimeout = time.Second
 	dialTimeout  = time.Second
-	breakAfter   = 3 // pushes that failed in a row: no more are tried until a probe finds Redis well
+	fillTimeout  = 10 * time.Second
+	breakAfter   = 3 // unanswered commands in a row: no more are tried until a probe finds Redis well
 
 	hintsWaiting = 10_000  // items that wait for their push; beyond it they are left to the database, and refilled later
 	hintsPushed  = 500     // items per push
@@ -81,7 +82,7 @@ type Hints struct {
 
 	trouble atomic.Pointer[trouble] // nil: all is well
 	warning atomic.Pointer[string]  // works, and somebody should look
-	failing int                     // pushes that failed in a row; Run's
+	failing atomic.Int32            // commands that failed in a row
 	asked   time.Time               // when Redis was last asked for its settings; Run's
 
 	junk      atomic.Int64 // not yet logged
@@ -140,7 +141,7 @@ func (h *Hints) Close() error { return h.client.Close() }
 // Trouble says what is wrong with Redis in one sentence for people; ok is false while all is well.
 func (h *Hints) Trouble() (what string, ok bool) {
 	if t := h.trouble.Load(); t != nil {
-		return fmt.Sprintf("%s, since %s UTC; deliveries are taken from the database alone, and none is lost", t.what, t.since.UTC().Format("15:04:05")), true
+		return fmt.Sprintf("%s (since %s UTC; meanwhile deliveries are taken from the database alone, and none is lost)", t.what, t.since.UTC().Format("15:04:05")), true
 	}
 	if w := h.warning.Load(); w != nil {
 		return *w, true
@@ -240,15 +241,14 @@ func (h *Hints) push(ctx context.Context) {
 			return
 		}
 		if _, complete := h.usable(); complete {
-			if err := h.rpush(ctx, batch); err == nil {
-				h.failing = 0
+			err := h.rpush(ctx, batch)
+			if err == nil {
+				h.failing.Store(0)
 				h.metrics.Hints(telemetry.HintPushed, n)
 				h.Told()
 				continue
-			} else if h.failing++; h.failing >= breakAfter {
-				h.broken(err)
 			}
-			h.metrics.Error(telemetry.ErrRedis)
+			h.failed(err)
 		}
 		h.metrics.Hints(telemetry.HintDropped, n)
 		h.mu.Lock()
@@ -270,6 +270,19 @@ func anys(items []string) []any {
 		out[i] = s
 	}
 	return out
+}
+
+// failed notes that a command of ours failed. An answer that says no is believed; silence, which a busy machine makes as
+// well, only when it goes on. What was asked may have been done: the list is compared with the database later.
+func (h *Hints) failed(err error) {
+	h.metrics.Error(telemetry.ErrRedis)
+	h.mu.Lock()
+	h.miss()
+	h.mu.Unlock()
+	var answer redis.Error
+	if n := h.failing.Add(1); n >= breakAfter || errors.As(err, &answer) {
+		h.broken(err)
+	}
 }
 
 // broken notes that the list can't be used, and says so once.
@@ -342,7 +355,7 @@ func (h *Hints) look(ctx context.Context) {
 		h.broken(err)
 		return
 	}
-	h.failing = 0
+	h.failing.Store(0)
 	h.mu.Lock()
 	if epoch {
 		h.miss()
@@ -354,7 +367,7 @@ func (h *Hints) look(ctx context.Context) {
 		h.log.Info("the queue in Redis is used", telemetry.KeyTook, time.Since(t.since).Round(time.Millisecond))
 	}
 	if refill {
-		h.refill(ctx)
+		h.refill(context.WithoutCancel(ctx))
 	}
 	h.sayJunk()
 }
@@ -402,7 +415,9 @@ func (h *Hints) judge(info string) {
 
 // refill makes the list say what waits. One replica does it at a time.
 func (h *Hints) refill(ctx context.Context) {
-	held, err := h.client.SetNX(ctx, keyRefill+h.Key, "1", 2*probeTimeout).Result()
+	ctx, done := context.WithTimeout(ctx, fillTimeout)
+	defer done()
+	held, err := h.client.SetNX(ctx, keyRefill+h.Key, "1", 2*fillTimeout).Result()
 	if err != nil || !held {
 		return // later
 	}
@@ -482,8 +497,10 @@ func (h *Hints) take(ctx context.Context, n int) (items []Item, drained bool, er
 	defer done()
 	texts, err := h.client.LPopCount(ctx, h.Key, n).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
+		h.failed(err)
 		return nil, false, err
 	}
+	h.failing.Store(0)
 	var junk []string
 	for _, text := range texts {
 		i, err := ParseItem(text)

@@ -1,80 +1,38 @@
 package delivery_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/delivery"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
-	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
-	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
 
 const queue = "queue:github-webhook"
 
-// A shop is a desk whose queue is in a real Redis as well.
+// A shop is a desk with a Redis, and what a test does with both.
 type shop struct {
-	t       *testing.T
-	redis   *testenv.RedisServer
-	store   *store.Store
-	inbox   *delivery.Inbox
-	hints   *delivery.Hints
-	metrics *telemetry.Metrics
-	logs    *logs
-	sent    int
+	*desk
+	t     *testing.T
+	redis *testenv.RedisServer
+	sent  int
 }
 
 // open starts a replica on a database and a Redis.
 func open(t *testing.T, url string, r *testenv.RedisServer) *shop {
 	t.Helper()
-	st, err := store.Open(t.Context(), url, store.Options{SQLiteNoLock: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := st.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	s := &shop{t: t, redis: r, store: st, metrics: telemetry.NewMetrics("test", "test"), logs: &logs{}}
-	log := slog.New(slog.NewTextHandler(s.logs, nil))
-	var intake *delivery.Intake
-	s.hints, err = delivery.NewHints(st, s.metrics, log, delivery.HintOptions{
-		URL: r.URL, Key: queue, Lease: 30 * time.Second, Probe: 100 * time.Millisecond, Told: func() { intake.Nudge() },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.inbox = delivery.NewInbox(st, s.metrics, log, delivery.Options{Committed: s.hints.Tell})
-	intake = delivery.NewIntake(st, s.metrics, log, delivery.IntakeOptions{Hints: s.hints})
-	ctx, stop := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	for _, run := range []func(context.Context) error{s.inbox.Run, s.hints.Run, intake.Run} {
-		wg.Go(func() {
-			if err := run(ctx); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	s := &shop{desk: newDesk(t, url, r, delivery.Options{}, nil), t: t, redis: r}
 	t.Cleanup(func() {
-		stop()
-		wg.Wait()
-		if err := s.hints.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
 		if t.Failed() {
 			t.Log(s.logs.String())
 		}
 	})
+	s.run(t, true)
 	return s
 }
 
@@ -164,6 +122,9 @@ func (s *shop) says(part string) {
 // TestListIsTheQueue: while the queue is paused the list holds exactly what waits, oldest at the left, in words that a
 // person can read; and it is empty once everything is taken.
 func TestListIsTheQueue(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes ten seconds")
+	}
 	testenv.Engines(t, func(t *testing.T, url string) {
 		s := open(t, url, testenv.Redis(t))
 		s.well()

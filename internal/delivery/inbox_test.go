@@ -33,16 +33,25 @@ var _ delivery.RowErrors = store.InsertErrors(nil)
 
 const secret = "a secret of sixteen bytes"
 
-// A desk is an inbox and an intake on a real store.
+// A desk is an inbox and an intake on a real store, and, where it is given a Redis, with a queue there.
 type desk struct {
 	inbox   *delivery.Inbox
 	intake  *delivery.Intake
+	hints   *delivery.Hints // nil without Redis
 	store   *store.Store
 	metrics *telemetry.Metrics
 	logs    *logs
 	woken   atomic.Int64
 	stop    context.CancelFunc
 	done    chan struct{}
+}
+
+// doors runs a test on every engine, without and with a Redis: what is promised to a sender does not depend on either.
+func doors(t *testing.T, test func(t *testing.T, url string, r *testenv.RedisServer)) {
+	testenv.Engines(t, func(t *testing.T, url string) { test(t, url, nil) })
+	t.Run("redis", func(t *testing.T) {
+		testenv.Engines(t, func(t *testing.T, url string) { test(t, url, testenv.Redis(t)) })
+	})
 }
 
 type logs struct {
@@ -60,11 +69,11 @@ func (l *logs) count(s string) int {
 	return strings.Count(l.b.String(), s)
 }
 
-// newDesk opens the database at url with the given hook; run starts the two loops, in this order.
-func newDesk(t *testing.T, url string, o delivery.Options, hook func(op string, committed bool) error) *desk {
+// newDesk opens the database at url with the given hook; run starts the loops. Several desks may share a database.
+func newDesk(t *testing.T, url string, r *testenv.RedisServer, o delivery.Options, hook func(op string, committed bool) error) *desk {
 	t.Helper()
 	ctx := context.Background()
-	st, err := store.Open(ctx, url, store.Options{Hook: func(op string, committed bool) error {
+	st, err := store.Open(ctx, url, store.Options{SQLiteNoLock: true, Hook: func(op string, committed bool) error {
 		if hook == nil {
 			return nil
 		}
@@ -78,12 +87,27 @@ func newDesk(t *testing.T, url string, o delivery.Options, hook func(op string, 
 	}
 	d := &desk{store: st, metrics: telemetry.NewMetrics("test", "test"), logs: &logs{}, done: make(chan struct{})}
 	log := slog.New(slog.NewTextHandler(d.logs, nil))
-	d.intake = delivery.NewIntake(st, d.metrics, log, delivery.IntakeOptions{
-		Poll: 20 * time.Millisecond, Woken: func() { d.woken.Add(1) }, Busy: func() bool { return d.inbox.Busy() },
-	})
+	poll := 20 * time.Millisecond
 	o.Committed = func([]pull.Delivery) { d.intake.Nudge() }
+	if r != nil {
+		d.hints, err = delivery.NewHints(st, d.metrics, log, delivery.HintOptions{
+			URL: r.URL, Key: queue, Lease: 30 * time.Second, Probe: 100 * time.Millisecond, Told: func() { d.intake.Nudge() },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		poll, o.Committed = time.Second, d.hints.Tell
+	}
+	d.intake = delivery.NewIntake(st, d.metrics, log, delivery.IntakeOptions{
+		Poll: poll, Hints: d.hints, Woken: func() { d.woken.Add(1) }, Busy: func() bool { return d.inbox.Busy() },
+	})
 	d.inbox = delivery.NewInbox(st, d.metrics, log, o)
 	t.Cleanup(func() {
+		if d.hints != nil {
+			if err := d.hints.Close(); err != nil {
+				t.Errorf("close Redis: %v", err)
+			}
+		}
 		if err := st.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
@@ -104,6 +128,9 @@ func (d *desk) run(t *testing.T, intake bool) {
 		})
 	}
 	start("inbox", d.inbox.Run)
+	if d.hints != nil {
+		start("hints", d.hints.Run)
+	}
 	if intake {
 		start("intake", d.intake.Run)
 	}
@@ -133,8 +160,8 @@ func (d *desk) rows(t *testing.T) int64 {
 
 // TestThroughTheDoor is the whole way on both engines: signed requests, rows, due keys.
 func TestThroughTheDoor(t *testing.T) {
-	testenv.Engines(t, func(t *testing.T, url string) {
-		d := newDesk(t, url, delivery.Options{}, nil)
+	doors(t, func(t *testing.T, url string, r *testenv.RedisServer) {
+		d := newDesk(t, url, r, delivery.Options{}, nil)
 		d.run(t, true)
 		h := webhook.New(webhook.Options{Secrets: func() [][]byte { return [][]byte{[]byte(secret)} }, Validate: true}, d.inbox, d.metrics, slog.New(slog.DiscardHandler))
 		post := func(event, id, body string) string {
@@ -216,8 +243,8 @@ func eventually(t *testing.T, what string, is func() bool) {
 
 // TestSameIDConcurrently is row E1: one row, one acceptance, and everybody gets a receipt.
 func TestSameIDConcurrently(t *testing.T) {
-	testenv.Engines(t, func(t *testing.T, url string) {
-		d := newDesk(t, url, delivery.Options{}, nil)
+	doors(t, func(t *testing.T, url string, r *testenv.RedisServer) {
+		d := newDesk(t, url, r, delivery.Options{}, nil)
 		d.run(t, true)
 		var fresh, again, differ atomic.Int64
 		var wg sync.WaitGroup
@@ -259,7 +286,7 @@ func TestSameIDConcurrently(t *testing.T) {
 func TestGroupCommit(t *testing.T) {
 	gate := make(chan struct{})
 	var commits atomic.Int64
-	d := newDesk(t, sqliteURL(t), delivery.Options{BatchRows: 40}, func(op string, committed bool) error {
+	d := newDesk(t, sqliteURL(t), nil, delivery.Options{BatchRows: 40}, func(op string, committed bool) error {
 		if op == "insert" && !committed && commits.Add(1) == 1 {
 			<-gate
 		}
@@ -299,11 +326,11 @@ func TestGroupCommit(t *testing.T) {
 // TestNoReceiptBeforeCommit: a failure before the commit leaves no row and gives nobody a receipt; one after the
 // commit (its answer was lost) gives nobody a receipt either, but the rows are there and a second try is a duplicate.
 func TestNoReceiptBeforeCommit(t *testing.T) {
-	testenv.Engines(t, func(t *testing.T, url string) {
+	doors(t, func(t *testing.T, url string, r *testenv.RedisServer) {
 		var when atomic.Value // "before", "after" or ""
 		when.Store("before")
 		crash := errors.New("crash")
-		d := newDesk(t, url, delivery.Options{}, func(op string, committed bool) error {
+		d := newDesk(t, url, r, delivery.Options{}, func(op string, committed bool) error {
 			if op == "insert" && (when.Load() == "before" && !committed || when.Load() == "after" && committed) {
 				return crash
 			}
@@ -339,11 +366,11 @@ func TestNoReceiptBeforeCommit(t *testing.T) {
 			t.Errorf("stopped after the commit: %d receipts, %d refused, %d rows; want 0, 20, 20", len(r), n, d.rows(t))
 		}
 		when.Store("")
-		r, n := all()
-		if len(r) != 20 || n != 0 || d.rows(t) != 20 {
-			t.Errorf("then: %d receipts, %d refused, %d rows; want 20, 0, 20", len(r), n, d.rows(t))
+		got, n := all()
+		if len(got) != 20 || n != 0 || d.rows(t) != 20 {
+			t.Errorf("then: %d receipts, %d refused, %d rows; want 20, 0, 20", len(got), n, d.rows(t))
 		}
-		for _, one := range r {
+		for _, one := range got {
 			if !one.Duplicate {
 				t.Error("a receipt says that the delivery is new, though it was kept before")
 			}
@@ -359,7 +386,7 @@ func TestDrainsAtTheEnd(t *testing.T) {
 	gate := make(chan struct{})
 	var once sync.Once
 	begun := make(chan struct{})
-	d := newDesk(t, sqliteURL(t), delivery.Options{}, func(op string, committed bool) error {
+	d := newDesk(t, sqliteURL(t), nil, delivery.Options{}, func(op string, committed bool) error {
 		if op == "insert" && !committed {
 			once.Do(func() { close(begun); <-gate })
 		}
@@ -400,7 +427,7 @@ func TestDrainsAtTheEnd(t *testing.T) {
 // leaves the others alone.
 func TestFullAndSlow(t *testing.T) {
 	gate := make(chan struct{})
-	d := newDesk(t, sqliteURL(t), delivery.Options{WaitingRows: 3, Patience: 2 * time.Second}, func(op string, committed bool) error {
+	d := newDesk(t, sqliteURL(t), nil, delivery.Options{WaitingRows: 3, Patience: 2 * time.Second}, func(op string, committed bool) error {
 		if op == "insert" && !committed {
 			<-gate
 		}
@@ -640,8 +667,8 @@ func TestIntakeYields(t *testing.T) {
 
 // TestLeftovers: rows that a crash left between the commit and the intake are found without a nudge.
 func TestLeftovers(t *testing.T) {
-	testenv.Engines(t, func(t *testing.T, url string) {
-		d := newDesk(t, url, delivery.Options{}, nil)
+	doors(t, func(t *testing.T, url string, r *testenv.RedisServer) {
+		d := newDesk(t, url, r, delivery.Options{}, nil)
 		var batch []pull.Delivery
 		for i := range 1200 {
 			batch = append(batch, some(fmt.Sprint("left", i), i%30+1))

@@ -135,8 +135,6 @@ func (t *Intake) told(ctx context.Context) (drained bool, err error) {
 		}
 		items, drained, err := t.Hints.take(ctx, t.Batch)
 		if err != nil {
-			t.metrics.Error(telemetry.ErrRedis)
-			t.Hints.broken(err)
 			return false, nil
 		}
 		if len(items) > 0 {
