@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -14,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // memoryBound is how much memory a replica may have taken in a scenario. It works on a few hundred deliveries.
@@ -221,7 +224,7 @@ func (s *stage) dumpRedis() (string, error) {
 			continue
 		}
 		text, err := s.redis.Client.Dump(ctx, key).Result()
-		if err != nil {
+		if err != nil && !errors.Is(err, redis.Nil) { // evicted meanwhile
 			return "", err
 		}
 		out.WriteString(text)

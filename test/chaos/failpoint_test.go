@@ -63,11 +63,9 @@ func killedAt(t *testing.T, r *rand.Rand, engine, binary, point string, hit int)
 	}
 	s := newStage(t, r, o)
 	s.open(fmt.Sprintf("FAILPOINTS=%s=kill@%d", point, 1+r.IntN(hit)))
-	s.play(60, 15*time.Millisecond, nil)
 	first := s.replicas[0]
-	if !eventually(10*time.Second, func() bool { s.act(); s.keep(); return first.lives > 1 }) {
-		t.Fatalf("the point %s was never reached: nothing is tested", point)
-	}
+	s.play(60, 15*time.Millisecond, nil)
+	s.dies(point)
 	died := first.ended
 	unclear, err := s.unclear()
 	if err != nil {
@@ -81,6 +79,14 @@ func killedAt(t *testing.T, r *rand.Rand, engine, binary, point string, hit int)
 	t.Logf("killed at %s; recovered in %v, all in %v; %d deliveries, %d sendings, %d acknowledged", point, recovered, awaited, ids, sendings, acked)
 	if f := s.check(); len(f) > 0 {
 		t.Errorf("killed at %s:\n%s", point, f)
+	}
+}
+
+// dies lets people talk on until the first replica has died at its failpoint, and was started again.
+func (s *stage) dies(point string) {
+	s.t.Helper()
+	if !eventually(15*time.Second, func() bool { s.act(); s.keep(); return s.replicas[0].lives > 1 }) {
+		s.t.Fatalf("the point %s was never reached: nothing is tested", point)
 	}
 }
 

@@ -35,6 +35,22 @@ var mutants = []mutant{
 		}},
 	},
 	{
+		name: "the list as the only copy", must: "U", scenario: lostFromTheList,
+		edit: []edit{
+			{
+				"internal/delivery/intake.go",
+				"		return t.all(ctx, pull.Taking{Limit: t.Batch})\n	case look:\n" +
+					"		return t.all(ctx, pull.Taking{Limit: t.Batch, Before: t.store.Now().Add(-patience)})\n",
+				"		_ = patience\n",
+			},
+			{
+				"internal/delivery/hints.go",
+				"	if refill {\n",
+				"	if refill && false {\n",
+			},
+		},
+	},
+	{
 		name: "no reading back", must: "D", scenario: answerLost("check-runs"),
 		edit: []edit{{
 			"internal/reconcile/act.go",
@@ -148,9 +164,17 @@ func killedBeforeCommit(t *testing.T, binary string) findings {
 	s := newStage(t, plan(newSeed(t), "before the commit"), setup{engine: "sqlite", replicas: 1, orgs: 4, pulls: 4, binary: binary})
 	s.open("FAILPOINTS=S3=kill@8")
 	s.play(60, 10*time.Millisecond, nil)
-	if s.replicas[0].lives < 2 {
-		t.Fatal("the point S3 was never reached: nothing is tested")
-	}
+	s.dies("S3")
+	s.settle(20 * time.Second)
+	return s.check()
+}
+
+// lostFromTheList kills the service when it has taken deliveries from the list in Redis and done nothing about them yet.
+func lostFromTheList(t *testing.T, binary string) findings {
+	s := newStage(t, plan(newSeed(t), "lost from the list"), setup{engine: "redis", replicas: 1, orgs: 4, pulls: 4, binary: binary})
+	s.open("FAILPOINTS=W1=kill@4")
+	s.play(60, 10*time.Millisecond, nil)
+	s.dies("W1")
 	s.settle(20 * time.Second)
 	return s.check()
 }
@@ -166,7 +190,7 @@ func answerLost(kind string) func(t *testing.T, binary string) findings {
 		s.faulty.lose(kind, 2)
 		s.open()
 		s.play(0, 10*time.Millisecond, nil)
-		s.settle(40 * time.Second)
+		s.settle(25 * time.Second)
 		if n := s.faulty.lost(); n != 2 {
 			t.Fatalf("%d answers to %s were lost, want 2: nothing is tested", n, kind)
 		}

@@ -37,9 +37,10 @@ type post struct {
 	held    bool           // nothing is sent again for now
 	sent    map[string]int // by id: how often
 	acked   map[string]bool
-	fresh   map[string]int // by id: how often it was called new
-	refused map[int]int    // by status: answers that were not 2xx; 0 is none at all
-	worst   time.Duration  // the longest that an acknowledgement took
+	fresh   map[string]int  // by id: how often it was called new
+	refused map[int]int     // by status: answers that were not 2xx; 0 is none at all
+	worst   time.Duration   // the longest that an acknowledgement took
+	took    []time.Duration // by all of them
 	again   []parcel
 	recent  []parcel // what GitHub has sent lately
 	under   int      // on their way
@@ -186,6 +187,7 @@ func (p *post) send(ctx context.Context, d parcel) (status int, answer string) {
 	}
 	p.acked[d.id] = true
 	p.worst = max(p.worst, time.Since(began))
+	p.took = append(p.took, time.Since(began))
 	var a struct{ Status string }
 	if json.Unmarshal([]byte(answer), &a) == nil && a.Status == "accepted" {
 		p.fresh[d.id]++

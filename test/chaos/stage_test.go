@@ -32,6 +32,7 @@ type setup struct {
 	pulls    int
 	binary   string
 	env      []string // for every replica
+	redis    []string // settings of its server
 }
 
 // engines are those that everything runs on.
@@ -55,14 +56,14 @@ type stage struct {
 
 // A replica is one process of the service, and those before it in the same place.
 type replica struct {
-	s     *stage
-	name  string
-	port  int
-	dir   string
-	p     *testenv.Process
-	env   []string // of its own
-	doing string   // "", or why its end is no surprise
-	logs  strings.Builder
+	s       *stage
+	name    string
+	port    int
+	dir     string
+	p       *testenv.Process
+	env     []string // of its own
+	doing   string   // "", or why its end is no surprise
+	logs    strings.Builder
 	lives   int
 	began   time.Time // of the present life
 	counted int       // lives whose end is known
@@ -91,7 +92,7 @@ func newStage(t *testing.T, r *rand.Rand, o setup) *stage {
 	}
 	env := append([]string{"DATABASE_URL=" + s.source, "LEASE=" + lease.String(), "LOG_FORMAT=json", "LOG_LEVEL=info"}, o.env...)
 	if strings.HasSuffix(o.engine, "redis") {
-		s.redis = testenv.Redis(t)
+		s.redis = testenv.Redis(t, o.redis...)
 		s.secrets["REDIS_URL"], _, _ = strings.Cut(strings.TrimPrefix(s.redis.URL, "redis://:"), "@")
 		env = append(env, "REDIS_URL="+s.redis.URL)
 	}
