@@ -43,6 +43,9 @@ func TestKilledAtEachPoint(t *testing.T) {
 	binary := failing(t)
 	seed := newSeed(t)
 	runs := number("RUNS", 1)
+	if long() {
+		runs = number("RUNS", 20)
+	}
 	for _, engine := range engines {
 		for _, point := range points {
 			for run := range runs {
@@ -108,6 +111,9 @@ func (s *stage) recovers(died time.Time, bound time.Duration, without ...string)
 
 // The program as it ships must not hold a way to make it fail.
 func TestTheProgramHasNoFailpoints(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the program twice")
+	}
 	t.Parallel()
 	for _, c := range []struct {
 		path string

@@ -35,22 +35,14 @@ func TestRandomChaos(t *testing.T) {
 			t.Parallel()
 			r := plan(seed, "random")
 			o := setup{replicas: 3, orgs: 10, pulls: 12, binary: testenv.Binary(t)}
-			switch n := r.IntN(10); {
+			o.engine = []string{"sqlite", "sqlite", "sqlite", "postgres", "postgres", "redis", "redis", "own", "own-redis", "own-redis"}[r.IntN(10)]
+			switch {
 			case os.Getenv("ENGINE") != "":
 				o.engine = os.Getenv("ENGINE")
-			case runs == 1: // with everything
-				o.engine = "own-redis"
-			case n < 3:
-				o.engine = "sqlite"
-			case n < 5:
-				o.engine = "postgres"
-			case n < 7:
-				o.engine = "redis"
-			case n < 8:
-				o.engine = "own"
-			default:
-				o.engine = "own-redis"
+			case !long():
+				o.engine = "own-redis" // everything that can break is there
 			}
+			t.Logf("again: make chaos RUN=TestRandomChaos ENGINE=%s SEED=%d RUNS=1", o.engine, seed)
 			randomly(t, r, o, 200, 30*time.Millisecond, storm{kill: 0.08, redis: 0.02, flush: 0.04, postgres: 0.015})
 		})
 	}
