@@ -9,6 +9,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -33,6 +34,9 @@ const (
 
 // stuckAfter is how long one transaction of the inbox may take before a restart is the better choice.
 const stuckAfter = 30 * time.Second
+
+// stalledAfter is how long it may take before deliveries go elsewhere: their senders have been answered 503 by then.
+const stalledAfter = 2 * time.Second
 
 // purgeEvery is how often what is older than the retention is removed.
 const purgeEvery = time.Hour
@@ -118,7 +122,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.store, err = store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{
-		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope,
+		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope, Lease: cfg.Lease,
 	})
 	if err != nil {
 		return nil, err
@@ -156,7 +160,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 		Token: cfg.Secrets.Dashboard, Origin: cfg.DashboardOrigin, PublicURL: cfg.PublicURL,
 		TrustedProxies: cfg.TrustedProxies, RateLimit: cfg.RateLimit,
 		Version: o.Version, Logger: a.log, Metrics: a.metrics, Secrets: a.o.Secrets, Demo: o.Demo,
-		ReadOnly: !cfg.AgentsEnabled || !a.github.Configured(),
+		ReadOnly: !cfg.AgentsEnabled || !a.github.Configured(), MaxClients: streamLimit(cfg.StreamClients),
 	})
 	a.watch()
 	a.handler = a.routes()
@@ -174,17 +178,12 @@ func (a *App) routes() http.Handler {
 	mux.HandleFunc("/ready", a.health.ServeReady)
 	mux.Handle("/metrics", a.metrics.Handler(a.log))
 	mux.Handle("/", a.dashboard)
-	return mux
+	return exact(mux)
 }
 
 // watch registers what /health, /ready and the gauges look at.
 func (a *App) watch() {
-	a.health.Register("database", true, func(ctx context.Context) telemetry.Check {
-		if err := a.store.Ping(ctx); err != nil {
-			return telemetry.Check{Status: telemetry.CheckFailing, Detail: a.store.Engine() + " does not answer"}
-		}
-		return telemetry.Check{Status: telemetry.CheckOK, Detail: a.store.Engine()}
-	})
+	a.health.Register("database", true, a.databaseCheck)
 	a.health.Register("migrations", true, func(ctx context.Context) telemetry.Check {
 		have, want, err := a.store.SchemaVersion(ctx)
 		switch {
@@ -246,5 +245,27 @@ func (a *App) watch() {
 	a.metrics.Gauge("github_dead_letters", "Deliveries that failed too often and wait for a person.", func() float64 { return a.stat().dead })
 	a.metrics.Gauge("github_oldest_delivery_seconds", "Age of the oldest delivery that is not yet processed.", func() float64 { return a.stat().oldest })
 	a.metrics.Gauge("github_oldest_due_seconds", "How long the most overdue key has been due.", func() float64 { return a.stat().overdue })
+	a.metrics.Gauge("github_sqlite_wal_bytes", "Length of SQLite's write-ahead log; 0 on PostgreSQL.", func() float64 { return float64(a.store.LogBytes()) })
 	a.metrics.Gauge("github_event_stream_clients", "Clients of /webhook/events.", func() float64 { return float64(a.dashboard.Clients()) })
+}
+
+// databaseCheck says in a few words, and without a host or a name, what is wrong with the database: what the last write
+// met, if it met something, because a database that can be read may still refuse every delivery.
+func (a *App) databaseCheck(ctx context.Context) telemetry.Check {
+	err := a.store.Ping(ctx)
+	var t *store.Trouble
+	switch now, since := a.store.Trouble(); {
+	case errors.As(err, &t):
+		return telemetry.Check{Status: telemetry.CheckFailing, Detail: t.Plain()}
+	case err != nil:
+		return telemetry.Check{Status: telemetry.CheckFailing, Detail: a.store.Engine() + ": does not answer"}
+	case a.inbox.Writing() > stalledAfter:
+		return telemetry.Check{Status: telemetry.CheckFailing, Detail: a.store.Engine() + ": does not answer to a write"}
+	case now != nil:
+		return telemetry.Check{Status: telemetry.CheckFailing, Detail: fmt.Sprintf("%s, since %s UTC", now.Plain(), since.UTC().Format("15:04:05"))}
+	}
+	if w := a.store.Warning(); w != "" {
+		return telemetry.Check{Status: telemetry.CheckWarning, Detail: w}
+	}
+	return telemetry.Check{Status: telemetry.CheckOK, Detail: a.store.Engine()}
 }

@@ -57,6 +57,7 @@ type Config struct {
 	DashboardOrigin string // the one origin that CORS allows
 	TrustedProxies  []netip.Prefix
 	RateLimit       visitor.RateLimit // of failed signatures and failed sign-ins, for one client address
+	StreamClients   int               // of the event stream, at most
 	TLSCertFile     string            // both or none
 	TLSKeyFile      string
 
@@ -120,6 +121,7 @@ func Default() Config {
 		PublicURL:       "http://localhost:3001",
 		DashboardOrigin: "http://localhost:3001",
 		RateLimit:       visitor.RateLimit{Enabled: true, Max: 100, Window: time.Minute},
+		StreamClients:   1000,
 		LogLevel:        slog.LevelInfo,
 		DataDir:         "data",
 		HeapDumpDir:     "data",
@@ -195,6 +197,8 @@ func load(environ []string, readFile func(string) ([]byte, error), dotenv string
 	window := int(c.RateLimit.Window / time.Millisecond)
 	l.integer("RATE_LIMIT_WINDOW_MS", &window, 100, int(maxInterval/time.Millisecond))
 	c.RateLimit.Window = time.Duration(window) * time.Millisecond
+
+	l.integer("EVENT_STREAM_CLIENTS", &c.StreamClients, 1, mostConnections)
 
 	l.logging(&c.LogLevel, &c.LogFormat)
 	l.certificate(&c.TLSCertFile, &c.TLSKeyFile)
@@ -294,7 +298,8 @@ var variables = map[string]bool{
 	"WORKERS": false, "LEASE": false, "SWEEP_INTERVAL": false, "AUDIT_INTERVAL": false,
 	"DASHBOARD_ORIGIN": false, "DASHBOARD_TOKEN": true,
 	"RATE_LIMIT_ENABLED": false, "RATE_LIMIT_MAX_REQUESTS": false, "RATE_LIMIT_WINDOW_MS": false,
-	"LOG_LEVEL": false, "LOG_FORMAT": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false,
+	"EVENT_STREAM_CLIENTS": false,
+	"LOG_LEVEL":            false, "LOG_FORMAT": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false,
 	"RETENTION_DAYS": false, "DATA_DIR": false, "HEAP_DUMP_DIR": false, "AGENTS_ENABLED": false,
 }
 

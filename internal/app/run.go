@@ -16,8 +16,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/brandonlacoste9-tech/github-pr-manager/internal/dashboard"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/webhook"
 )
@@ -110,7 +110,7 @@ func (a *App) serve(ctx context.Context, broken func(error)) *http.Server {
 		Handler:     a.handler,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    quietLog(a.log),
-		ConnContext: dashboard.ConnContext,
+		ConnState:   newConnections(connectionLimit() - streamLimit(a.cfg.StreamClients)).state,
 	}
 	webhook.Timeouts(s)
 	l := a.listener
@@ -128,7 +128,7 @@ func (a *App) serve(ctx context.Context, broken func(error)) *http.Server {
 	return s
 }
 
-// retain removes what is older than the retention, once an hour.
+// retain removes what is older than the retention, once an hour, and when the disk is full.
 func (a *App) retain(ctx context.Context) error {
 	t := time.NewTicker(purgeEvery)
 	defer t.Stop()
@@ -137,13 +137,14 @@ func (a *App) retain(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			switch n, err := a.store.Purge(ctx, a.cfg.Retention); {
-			case err != nil && ctx.Err() == nil:
-				a.metrics.Error(telemetry.ErrDatabase)
-				a.log.Error("what is older than the retention could not be removed", telemetry.KeyErr, err)
-			case n > 0:
-				a.log.Info("removed what is older than the retention", telemetry.KeyCount, n)
-			}
+		case <-a.store.Filled():
+		}
+		switch n, err := a.store.Purge(ctx, a.cfg.Retention); {
+		case err != nil && ctx.Err() == nil:
+			a.metrics.Error(telemetry.ErrDatabase)
+			a.log.Error("what is older than the retention could not be removed", telemetry.KeyErr, err)
+		case n > 0:
+			a.log.Info("removed what is older than the retention", telemetry.KeyCount, n)
 		}
 	}
 }
@@ -211,7 +212,8 @@ func (a *App) hide() {
 func (a *App) parked(scope pull.Scope, until time.Time, reason string) {
 	ctx, done := context.WithTimeout(context.Background(), 5*time.Second)
 	defer done()
-	if err := a.store.ParkScope(ctx, scope, until, reason); err != nil {
+	// The moment is by this machine's clock, and replicas go by the database's.
+	if err := a.store.ParkScope(ctx, scope, a.store.Now().Add(time.Until(until)), reason); err != nil {
 		a.log.Error("note that GitHub's limit is reached", telemetry.KeyScope, scope, telemetry.KeyErr, err)
 	}
 }
@@ -249,25 +251,24 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 // numbers are the statistics that gauges read.
 type numbers struct{ queue, dead, oldest, overdue float64 }
 
-// stats reads the statistics at most once a second, however many gauges a scrape has.
+// stats reads the statistics at most once a second, however many gauges a scrape has. While the database is away, the
+// last ones stand, and what waits grows older.
 type stats struct {
-	mu  sync.Mutex
-	at  time.Time
-	now numbers
+	mu   sync.Mutex
+	at   time.Time
+	last store.Stats
 }
 
 func (a *App) stat() numbers {
 	a.stats.mu.Lock()
 	defer a.stats.mu.Unlock()
-	if time.Since(a.stats.at) < time.Second && !a.stats.at.IsZero() {
-		return a.stats.now
-	}
-	ctx, done := context.WithTimeout(context.Background(), 2*time.Second)
-	defer done()
-	s, err := a.store.Stats(ctx)
-	a.stats.at = time.Now() // after a failure too: a scrape must not wait for a dead database once per gauge
-	if err != nil {
-		return a.stats.now // the last known numbers; /health says that the database is gone
+	if time.Since(a.stats.at) >= time.Second || a.stats.at.IsZero() {
+		ctx, done := context.WithTimeout(context.Background(), 2*time.Second)
+		defer done()
+		if s, err := a.store.Stats(ctx); err == nil { // otherwise /health says that the database is gone
+			a.stats.last = s
+		}
+		a.stats.at = time.Now() // after a failure too: a scrape must not wait for a dead database once per gauge
 	}
 	since := func(t time.Time) float64 {
 		if t.IsZero() {
@@ -275,6 +276,6 @@ func (a *App) stat() numbers {
 		}
 		return max(0, a.store.Now().Sub(t).Seconds())
 	}
-	a.stats.now = numbers{queue: float64(s.QueueLength), dead: float64(s.Dead), oldest: since(s.OldestWaiting), overdue: since(s.OldestDue)}
-	return a.stats.now
+	s := a.stats.last
+	return numbers{queue: float64(s.QueueLength), dead: float64(s.Dead), oldest: since(s.OldestWaiting), overdue: since(s.OldestDue)}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/visitor"
 )
 
@@ -58,8 +59,11 @@ func (d *Dashboard) checkToken(r *http.Request, token, given string) error {
 	// Digests are compared: equal lengths whatever was given, so that not even the length can be timed.
 	a, b := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(given))
 	if subtle.ConstantTimeCompare(a[:], b[:]) != 1 {
-		d.fails.Failed(addr, time.Now())
-		d.log.Warn("dashboard sign-in failed", "address", addr.String())
+		now := time.Now()
+		d.fails.Failed(addr, now)
+		if n, ok := d.quiet.Pass(now); ok {
+			d.log.Warn("dashboard sign-in failed", "client", addr.String(), telemetry.KeyCount, n)
+		}
 		return errWrongToken
 	}
 	return nil

@@ -1,8 +1,10 @@
 package dashboard
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -259,6 +261,24 @@ func TestFailedSignInsAreLimited(t *testing.T) {
 		time.Sleep(time.Minute)
 		if w := try(testToken); w.Code != 303 {
 			t.Errorf("a minute later = %d, want 303", w.Code)
+		}
+	})
+}
+
+// Whoever tries tokens from many addresses writes a line a second into the log, and is counted in it.
+func TestFailedSignInsAreALineASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		d := New(newFake(), withToken(Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), RateLimit: visitor.RateLimit{Enabled: true, Max: 3, Window: time.Minute}}))
+		for n := range 5000 { // 10 seconds
+			addr := fmt.Sprintf("203.0.%d.%d:7", n/250, n%250)
+			if w := do(d, request(http.MethodGet, "/api/pulls", from(addr, "pr.example.org"), header("Authorization", "Bearer wrong"))); w.Code != 401 {
+				t.Fatalf("a wrong token = %d, want 401", w.Code)
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+		if n := strings.Count(log.String(), "\n"); n < 9 || n > 11 || !strings.Contains(log.String(), "count=500") {
+			t.Errorf("%d log lines in 10 seconds of 500 a second, want one a second with a count:\n%.2000s", n, log.String())
 		}
 	})
 }

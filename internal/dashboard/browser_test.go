@@ -79,7 +79,7 @@ func TestLook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: d, ConnContext: ConnContext}
+	s := &http.Server{Handler: d}
 	go func() { _ = s.Serve(l) }()
 	go func() { _ = d.Run(ctx) }()
 	t.Log("look at http://" + address)

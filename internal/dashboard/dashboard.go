@@ -132,6 +132,7 @@ type Dashboard struct {
 	public  *url.URL
 	csrf    *http.CrossOriginProtection
 	fails   *visitor.Limiter
+	quiet   telemetry.Throttle // of lines about failed sign-ins
 	session atomic.Pointer[session]
 	hub     *hub
 

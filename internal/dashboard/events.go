@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,11 @@ const (
 	clientQueue    = 16              // between the hub and one client: what that many polls found
 	replayLimit    = 1000
 
+	// With thousands of clients a message is work: after one the hub rests for so long per client, so that GitHub's
+	// deliveries find a processor. Still everybody hears of everything within a second.
+	restPerClient = 50 * time.Microsecond
+	restMost      = 500 * time.Millisecond
+
 	// PostgreSQL gives out ids before it commits, so that 8 can be seen before 7. A message is held back until the ids
 	// before it have been seen, for at most holdBack (a rolled back transaction leaves a hole for good), and ids are
 	// looked for again for lookBack.
@@ -44,16 +50,8 @@ var (
 	}
 )
 
-type connKey struct{}
-
-// ConnContext belongs in http.Server.ConnContext: it lets the event stream bound what the kernel keeps for a reader
-// that does not read. Without it, streams work and a stalled one costs more memory.
-func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, c)
-}
-
-func boundBuffer(ctx context.Context) {
-	c, _ := ctx.Value(connKey{}).(net.Conn)
+// boundBuffer bounds what the kernel keeps for a reader that does not read.
+func boundBuffer(c net.Conn) {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
 		c = t.NetConn()
 	}
@@ -76,7 +74,12 @@ func (d *Dashboard) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return d.readFailed("event stream", err)
 	}
-	defer d.hub.leave(c)
+	own := false // somebody else leaves for the client
+	defer func() {
+		if !own {
+			d.hub.leave(c)
+		}
+	}()
 	snap, err := d.snapshot.get(ctx, 0)
 	if err != nil {
 		return d.readFailed("event stream", err)
@@ -91,24 +94,9 @@ func (d *Dashboard) events(w http.ResponseWriter, r *http.Request) error {
 		return d.readFailed("event stream", err)
 	}
 
-	rc := http.NewResponseController(w)
-	// The server's time-outs are for requests; this one is meant to last. A recorder in a test has no deadlines.
-	_ = rc.SetReadDeadline(time.Time{})
-	boundBuffer(ctx)
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache, no-store, no-transform")
 	h.Set("X-Accel-Buffering", "no") // nginx would keep messages back
-	w.WriteHeader(http.StatusOK)
-	send := func(frames ...[]byte) bool {
-		_ = rc.SetWriteDeadline(time.Now().Add(writeDeadline))
-		for _, f := range frames {
-			if _, err := w.Write(f); err != nil {
-				return false
-			}
-		}
-		return rc.Flush() == nil
-	}
-
 	head := []byte("retry: 2000\n")
 	if !resumed {
 		head = fmt.Appendf(head, "id: %d\n", first)
@@ -117,25 +105,76 @@ func (d *Dashboard) events(w http.ResponseWriter, r *http.Request) error {
 	if !complete {
 		start = append(start, fmt.Appendf(nil, "id: %d\ndata: {\"type\":\"reset\",\"id\":%d}\n\n", high, high))
 	}
-	if !send(append(start, missed...)...) {
+	start = append(start, missed...)
+
+	rc := http.NewResponseController(w)
+	conn, _, err := rc.Hijack()
+	if err != nil { // HTTP/2, or a recorder in a test: the server's goroutine stays with the stream
+		_ = rc.SetReadDeadline(time.Time{})
+		w.WriteHeader(http.StatusOK)
+		c.follow(start, ctx.Done(), func(b []byte) error {
+			_ = rc.SetWriteDeadline(time.Now().Add(writeDeadline))
+			_, err := w.Write(b)
+			return errors.Join(err, rc.Flush())
+		})
 		return nil
+	}
+	// A stream lasts for hours and needs next to nothing. Away from the server it costs two small goroutines; with it, the
+	// server's buffers and a stack as deep as all handlers above this one.
+	var answer bytes.Buffer
+	answer.WriteString("HTTP/1.1 200 OK\r\nConnection: close\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
+	_ = h.Write(&answer) // to memory
+	answer.WriteString("\r\n")
+	own = true
+	go d.serveAlone(conn, c, append([][]byte{answer.Bytes()}, start...))
+	return nil
+}
+
+// serveAlone sends a stream over a connection that the server has handed over, until either side ends it.
+func (d *Dashboard) serveAlone(conn net.Conn, c *client, start [][]byte) {
+	defer d.hub.leave(c)
+	defer func() { _ = conn.Close() }()
+	boundBuffer(conn)
+	_ = conn.SetDeadline(time.Time{}) // the server's time-outs are for requests; this one is meant to last
+	gone := make(chan struct{})
+	go func() { // a client that hangs up says so at once, not at the next heartbeat
+		defer close(gone)
+		var b [1]byte
+		for {
+			if _, err := conn.Read(b[:]); err != nil {
+				return
+			}
+		}
+	}()
+	c.follow(start, gone, func(b []byte) error {
+		_ = conn.SetWriteDeadline(time.Now().Add(writeDeadline))
+		_, err := conn.Write(b)
+		return err
+	})
+}
+
+// follow sends what a client's stream begins with, then whatever is put into its queue, and heartbeats. It returns when
+// the client is gone, is given up, or can't be written to.
+func (c *client) follow(start [][]byte, gone <-chan struct{}, send func([]byte) error) {
+	if send(bytes.Join(start, nil)) != nil {
+		return
 	}
 	beat := time.NewTicker(heartbeatEvery)
 	defer beat.Stop()
 	for {
 		select {
 		case f := <-c.queue:
-			if !send(f) {
-				return nil
+			if send(f) != nil {
+				return
 			}
 		case now := <-beat.C:
-			if !send(fmt.Appendf(nil, "data: {\"type\":\"heartbeat\",\"at\":%q}\n\n", now.UTC().Format(time.RFC3339))) {
-				return nil
+			if send(fmt.Appendf(nil, "data: {\"type\":\"heartbeat\",\"at\":%q}\n\n", now.UTC().Format(time.RFC3339))) != nil {
+				return
 			}
 		case <-c.dropped:
-			return nil
-		case <-ctx.Done():
-			return nil
+			return
+		case <-gone:
+			return
 		}
 	}
 }
@@ -237,6 +276,7 @@ type hub struct {
 	floor   int64               // nothing up to here is looked for again
 	seen    map[int64]time.Time // ids after floor, and when each was first seen
 	held    []pull.Change       // seen and not sent, by id
+	sent    time.Time           // when something was last sent
 }
 
 type client struct {
@@ -363,6 +403,15 @@ func (h *hub) run(ctx context.Context) error {
 			h.log.Error("the event stream can't read the change feed", telemetry.KeyErr, err)
 		}
 		failing = err != nil
+		if d := h.rest(time.Now()); d > 5*time.Millisecond {
+			t := time.NewTimer(d)
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				t.Stop()
+				return nil
+			}
+		}
 		tick.Reset(pollEvery)
 		select {
 		case <-h.wake:
@@ -371,6 +420,13 @@ func (h *hub) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// rest is how long to wait before the next message, for the work that the last one was.
+func (h *hub) rest(now time.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sent.Add(min(time.Duration(len(h.clients))*restPerClient, restMost)).Sub(now)
 }
 
 // end ends every stream, and lets no client join any more.
@@ -444,6 +500,7 @@ func (h *hub) take(page []pull.Change, now time.Time) {
 		}
 	}
 	if len(batch) > 0 {
+		h.sent = now
 		h.send(batch) // the last thing: with the last client that it drops, the hub loses its place
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
 // A listener is a client of the event stream in process: a ResponseWriter that understands what it is sent.
@@ -420,7 +422,7 @@ func serve(t *testing.T, d *Dashboard) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: d, ConnContext: ConnContext, ReadTimeout: time.Second, WriteTimeout: 1500 * time.Millisecond}
+	s := &http.Server{Handler: d, ReadTimeout: time.Second, WriteTimeout: 1500 * time.Millisecond}
 	s.RegisterOnShutdown(d.Disconnect)
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
@@ -527,4 +529,35 @@ func TestAClientCostsLittle(t *testing.T) {
 	if each > most {
 		t.Errorf("a client of the stream costs %d bytes, want at most %d", each, most)
 	}
+}
+
+// FuzzFrame: whatever is in a change, its message is one event with one line of JSON, and nothing of it is an event, an
+// id or a field of its own.
+func FuzzFrame(f *testing.F) {
+	f.Add(int64(7), "pull", "pr:1#2", "octo/app#2: ready", int64(1_790_000_000_000_000), true)
+	f.Add(int64(-1), "delivery", "", "a\n\nevent: evil\ndata: {}\r\rid: 9", int64(0), false)
+	f.Add(int64(1<<62), "x\ndata: y", "pr:1#2\r\n\r\n", "\u2028\u2029\x00\x1b[31m\xff\ufeff", int64(1<<62), true)
+	h := newHub(&fakeStore{}, New(&fakeStore{}, Options{}).o)
+	f.Fuzz(func(t *testing.T, id int64, kind, key, text string, at int64, withID bool) {
+		frame := string(h.frame(pull.Change{ID: id, At: time.UnixMicro(at), Kind: pull.ChangeKind(kind), Key: key, Text: text}, withID))
+		block, more, ended := strings.Cut(frame, "\n\n")
+		if !ended || more != "" || strings.ContainsAny(frame, "\r\x00") {
+			t.Fatalf("frame = %q, want one event", frame)
+		}
+		if withID {
+			var line string
+			line, block, _ = strings.Cut(block, "\n")
+			if line != fmt.Sprintf("id: %d", id) {
+				t.Fatalf("frame = %q, want it to begin with its id", frame)
+			}
+		}
+		data, found := strings.CutPrefix(block, "data: ")
+		var m updateMessage
+		if err := json.Unmarshal([]byte(data), &m); !found || strings.Contains(data, "\n") || err != nil || m.Type != "update" || m.ID != id {
+			t.Fatalf("frame = %q, want one line of data about %d: %v", frame, id, err)
+		}
+		if len(m.Text) > 4*300+3 {
+			t.Errorf("%d bytes of text in a message, want it cut", len(m.Text))
+		}
+	})
 }

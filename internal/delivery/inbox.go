@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -22,8 +23,8 @@ type Options struct {
 	BatchBytes   int // compressed bytes per transaction, unless one delivery alone has more; 8 MiB
 	WaitingRows  int // deliveries that may wait for the writer; 4,096
 	WaitingBytes int // compressed bytes of them; 64 MiB
-	// Patience is how long Accept waits for its receipt; 2 s. GitHub hangs up after 10, and a sender that is told at
-	// once that the database is away is better served than one that waits.
+	// Patience is how long Accept waits for its receipt; 2 s, and a quarter of it once deliveries can't be kept. GitHub
+	// hangs up after 10, and a sender that is told at once that the database is away is better served than one that waits.
 	Patience time.Duration
 	// InsertTimeout is how long one transaction may take; 5 s.
 	InsertTimeout time.Duration
@@ -60,7 +61,8 @@ type Inbox struct {
 	closed  bool
 	since   time.Time // when the running transaction began; zero between two
 
-	failing int // batches that failed in a row; the writer's
+	failing int         // batches that failed in a row; the writer's
+	outage  atomic.Bool // the last one failed
 }
 
 // An entry is a delivery that waits for its receipt.
@@ -96,13 +98,17 @@ func (in *Inbox) Accept(ctx context.Context, d pull.Delivery) (pull.Receipt, err
 	if err := in.enqueue(e); err != nil {
 		return pull.Receipt{}, err
 	}
-	patience := time.NewTimer(in.Patience)
+	wait := in.Patience
+	if in.outage.Load() {
+		wait /= 4
+	}
+	patience := time.NewTimer(wait)
 	defer patience.Stop()
 	select {
 	case o := <-e.done:
 		return o.receipt, o.err
 	case <-patience.C:
-		return pull.Receipt{}, fmt.Errorf("keep delivery %s: no answer within %v: %w", d.ID, in.Patience, ErrUnavailable)
+		return pull.Receipt{}, fmt.Errorf("keep delivery %s: no answer within %v: %w", d.ID, wait, ErrUnavailable)
 	case <-ctx.Done():
 		return pull.Receipt{}, fmt.Errorf("keep delivery %s: %w", d.ID, ctx.Err())
 	}
@@ -275,6 +281,7 @@ func (in *Inbox) insert(ctx context.Context, rows []pull.Delivery) (receipts []p
 // failed says once that an outage has begun, and counts every batch of it.
 func (in *Inbox) failed(err error, rows int) {
 	in.metrics.Error(telemetry.ErrDatabase)
+	in.outage.Store(true)
 	if in.failing++; in.failing == 1 {
 		in.log.Error("deliveries can't be kept, senders are answered 503", telemetry.KeyErr, err, telemetry.KeyCount, rows)
 	}
@@ -284,6 +291,7 @@ func (in *Inbox) succeeded() {
 	if in.failing > 0 {
 		in.log.Info("deliveries are kept again", "failed_batches", in.failing)
 		in.failing = 0
+		in.outage.Store(false)
 	}
 }
 

@@ -63,7 +63,8 @@ func (p *pass) act(ctx context.Context, s pull.Snapshot, a pull.Action, m pull.M
 		in.Failures++
 	case isFault && fault.Class == pull.FaultThrottled:
 		in.Status, in.Error, in.DoneAt = pull.Planned, "waits for GitHub's rate limit", time.Time{}
-		end = &pull.PassResult{Outcome: pull.PassParked, NotBefore: fault.Until, Again: fault.Until}
+		until := p.byStore(fault.Until)
+		end = &pull.PassResult{Outcome: pull.PassParked, NotBefore: until, Again: until}
 	case isFault && fault.Class != pull.FaultUnclear:
 		in.Status, in.Error, in.DoneAt = pull.Planned, fault.Message, time.Time{}
 		end = failed(err)

@@ -77,7 +77,8 @@ func (p *pass) unseen(err error) (pull.PassResult, error) {
 		case pull.FaultGone:
 			return pull.PassResult{Outcome: pull.PassGone, Gone: true, Error: f.Error()}, nil
 		case pull.FaultThrottled:
-			return pull.PassResult{Outcome: pull.PassParked, NotBefore: f.Until, Again: f.Until}, nil
+			until := p.byStore(f.Until)
+			return pull.PassResult{Outcome: pull.PassParked, NotBefore: until, Again: until}, nil
 		}
 	}
 	return pull.PassResult{}, err
@@ -201,13 +202,20 @@ func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision,
 	return res, nil
 }
 
-// failed ends a pass that met an error; when it is made again is the store's backoff to say.
+// failed ends a pass that met an error; when it is made again is the store's backoff to say. GitHub's outages and the
+// database's make no dead letters.
 func failed(err error) *pull.PassResult {
 	f, ok := pull.FaultOf(err)
 	return &pull.PassResult{
 		Outcome: pull.PassFailed, Error: err.Error(),
-		Outage: ok && (f.Class == pull.FaultUnavailable || f.Class == pull.FaultAuth),
+		Outage: ok && (f.Class == pull.FaultUnavailable || f.Class == pull.FaultAuth) || ofOutage(err),
 	}
+}
+
+// byStore is a moment of this machine's clock as the store's clock will show it, which is what due times go by. It
+// is not a moment too early, though the store counts in microseconds.
+func (r *Reconciler) byStore(at time.Time) time.Time {
+	return r.store.Now().Add(time.Until(at) + time.Microsecond)
 }
 
 // row is what lists show of a pull request.

@@ -87,6 +87,7 @@ type Reconciler struct {
 	wake     chan struct{}
 	policies policyCache
 	pace     pace
+	outage   outage
 }
 
 // New returns a Reconciler; nothing runs until Run.
@@ -140,6 +141,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		claim, ok, wait, err := r.claim(ctx)
 		if ok {
 			trouble = 0
+			r.outage.over(r.o.Log)
 			passes.Go(func() {
 				defer func() { <-slots; r.Wake() }()
 				r.Pass(work, ctx.Done(), claim)
@@ -147,14 +149,17 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			continue
 		}
 		<-slots
+		woken := r.wake
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
+			wait, woken = min(500*time.Millisecond<<min(trouble, 4), 5*time.Second), nil // a hint must not shorten it
 			trouble++
-			wait = min(time.Second<<min(trouble, 4), 10*time.Second)
 			r.o.Metrics.Error(telemetry.ErrDatabase)
-			r.o.Log.Error("can't look for due work", telemetry.KeyErr, err, "again_in", wait)
+			if !r.outage.met(err, r.o.Log) {
+				r.o.Log.Error("can't look for due work", telemetry.KeyErr, err, "again_in", wait)
+			}
 		default:
 			trouble = 0
 		}
@@ -162,7 +167,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-t.C:
-		case <-r.wake:
+		case <-woken:
 		}
 		t.Stop()
 	}
@@ -206,6 +211,7 @@ func (r *Reconciler) Pass(ctx context.Context, stop <-chan struct{}, c pull.Clai
 		return pull.PassResult{Outcome: pull.PassParked}
 	}
 	if err != nil {
+		r.outage.met(err, log)
 		res = *failed(err)
 	}
 	if res.Outcome == pull.PassDone {
@@ -213,24 +219,27 @@ func (r *Reconciler) Pass(ctx context.Context, stop <-chan struct{}, c pull.Clai
 			res.NotBefore = at
 		}
 	}
-	attempts, err := r.store.Record(ctx, c, res)
-	if err != nil {
-		if errors.Is(err, pull.ErrLost) {
+	attempts, rerr := r.store.Record(ctx, c, res)
+	if rerr != nil {
+		if errors.Is(rerr, pull.ErrLost) {
 			r.o.Metrics.LeaseLost()
 		} else {
 			r.o.Metrics.Error(telemetry.ErrDatabase)
 		}
 		// Unreleased, the lease runs out and another pass looks again: nothing is lost but time.
-		log.Error("the end of a pass could not be recorded; its lease will run out", telemetry.KeyErr, err)
+		if !r.outage.met(rerr, log) {
+			log.Error("the end of a pass could not be recorded; its lease will run out", telemetry.KeyErr, rerr)
+		}
 		return res
 	}
+	r.outage.over(r.o.Log)
 	for _, a := range attempts {
 		r.o.Metrics.Attempt(a)
 	}
 	r.o.Metrics.Pass(res.Outcome)
 	level := slog.LevelDebug
 	switch {
-	case res.Outcome == pull.PassFailed:
+	case res.Outcome == pull.PassFailed && !ofOutage(err):
 		level = slog.LevelError
 	case res.Outcome == pull.PassGone || p.acted > 0:
 		level = slog.LevelInfo

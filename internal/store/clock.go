@@ -23,11 +23,20 @@ func (s *Store) Now() time.Time {
 	return r.base.Add(time.Since(r.when)).UTC().Truncate(time.Microsecond)
 }
 
-// syncClock looks at the database's clock. SQLite's is this machine's.
+// syncClock looks at the database's clock. SQLite's is this machine's, as long as that does not go back: whatever is due
+// by the time before would have to wait for it.
 func (s *Store) syncClock(ctx context.Context) error {
 	if s.sqlite != nil {
 		now := time.Now()
-		s.clock.at.Store(&reference{base: now.Round(0), when: now})
+		next := &reference{base: now.Round(0), when: now}
+		if r := s.clock.at.Load(); r != nil {
+			if ours := r.base.Add(now.Sub(r.when)); ours.After(next.base) {
+				next.base = ours
+			}
+		} else if last := s.lastChange(ctx); last.After(next.base) && last.Before(next.base.Add(clockTrust)) {
+			next.base = last
+		}
+		s.clock.at.Store(next)
 		return nil
 	}
 	best := time.Duration(-1)
@@ -46,4 +55,18 @@ func (s *Store) syncClock(ctx context.Context) error {
 	}
 	s.clock.at.Store(&ref)
 	return nil
+}
+
+// clockTrust is by how much a clock may have been set back while nobody looked. A file from further in the future was
+// written by a clock that nobody should follow.
+const clockTrust = 24 * time.Hour
+
+// lastChange is when an SQLite file was last written to, by the clock of then; zero when that is not known.
+func (s *Store) lastChange(ctx context.Context) (at time.Time) {
+	var us int64
+	err := s.query(ctx, newestChange, nil, func(scan scanner) error { return scan(&us) })
+	if err != nil || us == 0 {
+		return time.Time{} // a file that has no tables yet
+	}
+	return time.UnixMicro(us)
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 	driver "modernc.org/sqlite"
 	code "modernc.org/sqlite/lib"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
 // A sqlite is the writing side of an SQLite file: the one connection that writes, and a second that only writes the
@@ -30,6 +33,14 @@ type sqlite struct {
 	conn     *sql.Conn
 	prepared map[*statement]*sql.Stmt
 	back     *sql.DB
+	names    []name
+	ballast  ballast
+}
+
+// A name is a file that SQLite has open, by the path under which it must be found.
+type name struct {
+	path string
+	file os.FileInfo
 }
 
 // The write-ahead log is written back by Maintain. Without one (a command, a process that hangs) the writer does it
@@ -53,22 +64,27 @@ func (s *Store) openSQLite(ctx context.Context, path string) (err error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return fmt.Errorf("%s is a directory; name a file in it", s.name)
 	}
-	// The file is opened once as the system sees it, because SQLite says "unable to open database file" to everything.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
-	if err != nil {
-		return fmt.Errorf("open %s: %w; its directory and the file must be writable", s.name, cause(err))
+	if err := writable(path); err != nil {
+		return fmt.Errorf("open %s: %w; its directory and the file must be writable", s.name, err)
 	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("open %s: %w", s.name, err)
-	}
-	q := &sqlite{path: path, turn: make(chan struct{}, 1), prepared: make(map[*statement]*sql.Stmt)}
+	q := &sqlite{path: path, turn: make(chan struct{}, 1), ballast: newBallast(path)}
 	s.sqlite = q
 	if !s.o.SQLiteNoLock {
 		if q.lock, err = lockFile(path + ".lock"); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
+		// The last run may have ended on a full disk, and opening a file takes room too.
+		if free, err := freeBytes(path); err == nil && free < q.ballast.size/2 && q.ballast.there() {
+			s.ill(&Trouble{Full, s.engine, fmt.Errorf("%w: %d bytes are free", errNoRoom, free)})
+		}
 	}
+	return s.connect(ctx)
+}
 
+// connect opens the connections to an SQLite file.
+func (s *Store) connect(ctx context.Context) (err error) {
+	q, path := s.sqlite, s.sqlite.path
+	q.prepared = make(map[*statement]*sql.Stmt)
 	// The page size is for new files; a page holds two to four compressed deliveries.
 	writer := []string{
 		"busy_timeout(5000)", fmt.Sprintf("page_size(%d)", pageSize), "journal_mode(wal)",
@@ -91,6 +107,18 @@ func (s *Store) openSQLite(ctx context.Context, path string) (err error) {
 			return fmt.Errorf("open %s: %s is %s, must be %s to lose nothing; a network file system can't hold the file", s.name, want[0], got, want[1])
 		}
 	}
+	var tables int // the first read brings the log and the shared memory into being
+	if err := q.conn.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+		return fmt.Errorf("open %s: %w", s.name, plain(err))
+	}
+	q.names = nil
+	for _, path := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("open %s: %s: %w", s.name, filepath.Base(path), cause(err))
+		}
+		q.names = append(q.names, name{path, info})
+	}
 	if q.back, err = sql.Open("sqlite", dsn(path, "busy_timeout(250)", "synchronous(full)")); err != nil {
 		return fmt.Errorf("open %s: %w", s.name, err)
 	}
@@ -100,6 +128,95 @@ func (s *Store) openSQLite(ctx context.Context, path string) (err error) {
 	}
 	s.db.SetMaxOpenConns(readConnections)
 	s.db.SetMaxIdleConns(readConnections)
+	return nil
+}
+
+// writable finds out what is wrong with a file, or makes it: SQLite says "unable to open database file" to everything.
+// A file that is there is not opened for it: closing it would take away the locks that this process may have on it.
+func writable(path string) error {
+	err := unix.Access(path, unix.R_OK|unix.W_OK)
+	if !errors.Is(err, unix.ENOENT) {
+		if err == nil {
+			err = unix.Access(filepath.Dir(path), unix.W_OK) // for the log
+		}
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return cause(err)
+	}
+	return f.Close()
+}
+
+// missing reports whether a file that is open no longer has its name. What is written to it from then on is gone when
+// the process ends, and other processes write elsewhere.
+func (q *sqlite) missing() error {
+	for _, n := range q.names {
+		info, err := os.Stat(n.path)
+		if err != nil {
+			return fmt.Errorf("%s was moved or deleted while it was in use: %w", n.path, cause(err))
+		}
+		if !os.SameFile(info, n.file) {
+			return fmt.Errorf("%s was replaced by another file while it was in use", n.path)
+		}
+	}
+	return nil
+}
+
+// secure makes sure that a commit is kept in a file that has its name. When the write-ahead log has lost its own, all
+// of it is written back into the database, which takes as long as it takes.
+func (s *Store) secure() error {
+	q := s.sqlite
+	lost := q.missing()
+	if lost == nil {
+		return nil
+	}
+	t := &Trouble{Moved, s.engine, lost}
+	s.ill(t)
+	if info, err := os.Stat(q.path); err != nil || !os.SameFile(info, q.names[0].file) {
+		return t
+	}
+	var busy, pages, moved int
+	if err := q.conn.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil || moved < pages {
+		return t
+	}
+	return nil
+}
+
+// reopen opens the file anew when something that belongs to it has lost its name. Readers and writers wait meanwhile.
+func (s *Store) reopen(ctx context.Context) error {
+	q := s.sqlite
+	select {
+	case q.turn <- struct{}{}:
+		defer func() { <-q.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	if info, err := os.Stat(q.path); err != nil || !os.SameFile(info, q.names[0].file) {
+		return q.missing() // what is there now is not what was acknowledged
+	}
+	if q.conn != nil {
+		var busy, pages, moved int
+		if err := q.conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
+			return fmt.Errorf("write the write-ahead log back: %w", err)
+		}
+		if moved < pages {
+			return fmt.Errorf("write the write-ahead log back: only %d of %d pages, because somebody reads", moved, pages)
+		}
+	}
+	database := q.names[0]
+	if err := errors.Join(s.closeReaders(), q.close()); err != nil {
+		s.log.Warn("close the database", telemetry.KeyErr, err) // what is on disk is in order
+	}
+	q.conn, q.db, q.back = nil, nil, nil
+	if err := s.connect(ctx); err != nil {
+		q.conn, q.names = nil, []name{database}
+		return err
+	}
+	s.log.Warn("a file that belongs to the database was moved or deleted while it was in use; all that it held was saved, and it is in use again",
+		"database", s.name)
 	return nil
 }
 
@@ -142,9 +259,6 @@ func (q *sqlite) close() error {
 			errs = append(errs, db.Close())
 		}
 	}
-	if q.lock != nil {
-		errs = append(errs, q.lock.Close())
-	}
 	return errors.Join(errs...)
 }
 
@@ -165,15 +279,76 @@ func (s *Store) openPostgres(ctx context.Context, address string) error {
 	}
 	cfg.RuntimeParams["synchronous_commit"] = "on" // acknowledged means kept
 	set("application_name", "github-pr-manager")
-	set("idle_in_transaction_session_timeout", "30000") // a frozen replica gives its row locks up
+	frozen := 30 * time.Second
+	if s.o.Lease > 0 {
+		frozen = min(frozen, s.o.Lease)
+	}
+	set("idle_in_transaction_session_timeout", strconv.FormatInt(frozen.Milliseconds(), 10)) // a frozen replica gives its row locks up
+	// The statements are written for this level, and a stricter one would only make them fail.
+	cfg.RuntimeParams["default_transaction_isolation"] = "read committed"
+	// A server that vanished without a word is given up after half a minute.
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	cfg.DialFunc = dialer.DialContext
 	s.db = stdlib.OpenDB(*cfg)
-	s.db.SetMaxOpenConns(16)
-	s.db.SetMaxIdleConns(8)
+	s.db.SetMaxOpenConns(openConnections)
+	s.db.SetMaxIdleConns(idleConnections)
 	s.db.SetConnMaxIdleTime(5 * time.Minute)
-	if err := s.db.PingContext(ctx); err != nil {
+	if err := s.warm(ctx); err != nil {
 		return fmt.Errorf("connect to %s: %w", s.name, plain(err))
 	}
 	return nil
+}
+
+// Connections to PostgreSQL.
+const (
+	openConnections = 16
+	idleConnections = 8
+	warmConnections = 4
+	startPatience   = 10 * time.Second
+	operationLimit  = 15 * time.Second
+)
+
+// warm opens the first connections, so that the first deliveries need not wait for them. A server that is just starting,
+// or that everybody connects to at once, is waited for.
+func (s *Store) warm(ctx context.Context) error {
+	patience, done := context.WithTimeout(ctx, startPatience)
+	defer done()
+	for {
+		err := s.db.PingContext(ctx)
+		if err == nil {
+			break
+		}
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || (pg.Code != "57P03" && pg.Code != "53300") {
+			return err
+		}
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-patience.Done():
+			return err
+		}
+	}
+	var held []*sql.Conn
+	for range warmConnections {
+		c, err := s.db.Conn(ctx)
+		if err != nil {
+			break // one is enough to work with
+		}
+		held = append(held, c)
+	}
+	for _, c := range held {
+		if err := c.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetConnections closes the connections that nobody uses, after one of them has turned out to be dead, or to lead to
+// a server that is not the one to write to any more.
+func (s *Store) forgetConnections() {
+	s.db.SetMaxIdleConns(0)
+	s.db.SetMaxIdleConns(idleConnections)
 }
 
 // cause drops the operation and the path from an error of package os; the caller has named both.
@@ -215,6 +390,7 @@ type tx struct {
 
 	counts map[string]*count
 	feed   []pullChange
+	bytes  int // of bodies
 }
 
 // A committer is what a write does. It may be run again from the start.
@@ -227,17 +403,26 @@ const tries = 4
 //
 // A do that found nothing to do returns errNothing: then nothing is committed, and nobody hears of it.
 func (s *Store) write(ctx context.Context, op string, do committer) error {
+	if s.sqlite == nil && op != "migrate" && op != "purge" {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(ctx, operationLimit)
+		defer done()
+	}
 	for n := 1; ; n++ {
-		err := s.writeOnce(ctx, op, do)
+		sent, err := s.writeOnce(ctx, op, do)
 		switch {
 		case err == nil:
-			s.wrote()
-			return nil
+			return s.noted(op, nil)
 		case err == errNothing:
 			return nil
 		}
-		if n == tries || !inTheWay(err) || ctx.Err() != nil {
-			return fmt.Errorf("%s: %w", op, err)
+		again := inTheWay(err)
+		if s.sqlite == nil && broken(err) {
+			s.forgetConnections()
+			again = !sent // what became of a commit that was sent, the caller finds out
+		}
+		if n == tries || !again || ctx.Err() != nil {
+			return s.noted(op, fmt.Errorf("%s: %w", op, err))
 		}
 	}
 }
@@ -245,11 +430,12 @@ func (s *Store) write(ctx context.Context, op string, do committer) error {
 // errNothing ends a write that has nothing to write.
 var errNothing = errors.New("nothing to write")
 
-func (s *Store) writeOnce(ctx context.Context, op string, do committer) (err error) {
+// writeOnce also reports whether the commit was sent.
+func (s *Store) writeOnce(ctx context.Context, op string, do committer) (sent bool, err error) {
 	t := &tx{s: s, ctx: ctx}
 	end, err := s.begin(t)
 	if err != nil {
-		return err
+		return false, err
 	}
 	open := true
 	defer func() {
@@ -259,24 +445,25 @@ func (s *Store) writeOnce(ctx context.Context, op string, do committer) (err err
 	}()
 	t.now = s.Now()
 	if err := do(t); err != nil {
-		return err
+		return false, err
 	}
 	if err := t.finish(); err != nil {
-		return err
+		return false, err
 	}
 	if s.o.Hook != nil {
 		if err := s.o.Hook(op, false); err != nil {
-			return err
+			return false, err
 		}
 	}
 	open = false
 	if err := end(true); err != nil {
-		return err
+		return true, err
 	}
+	s.wrote(t.bytes)
 	if s.o.Hook != nil {
-		return s.o.Hook(op, true)
+		return true, s.o.Hook(op, true)
 	}
-	return nil
+	return true, nil
 }
 
 // begin starts t and returns what ends it.
@@ -309,7 +496,7 @@ func (s *Store) begin(t *tx) (end func(commit bool) error, err error) {
 		if commit {
 			_, err := t.exec(commitWork)
 			if err == nil {
-				return nil
+				return s.secure()
 			}
 			_, _ = t.exec(rollbackWork) // SQLite may have done so itself
 			return err
@@ -322,6 +509,9 @@ func (s *Store) begin(t *tx) (end func(commit bool) error, err error) {
 // stmt returns the writer's prepared statement. SQLite only.
 func (t *tx) stmt(st *statement) (*sql.Stmt, error) {
 	q := t.s.sqlite
+	if q.conn == nil {
+		return nil, &Trouble{Moved, t.s.engine, errors.New("the file could not be opened again")}
+	}
 	if p, ok := q.prepared[st]; ok {
 		return p, nil
 	}
@@ -399,12 +589,24 @@ func (t *tx) row(st *statement, args []any, dest ...any) (found bool, err error)
 	return found, err
 }
 
-// query reads outside of any write.
+// query reads outside of any write. each must not read in turn.
 func (s *Store) query(ctx context.Context, st *statement, args []any, each func(scanner) error) error {
+	err := s.read(ctx, st, args, each)
+	if t := s.diagnose(err); t != nil {
+		return t
+	}
+	return err
+}
+
+func (s *Store) read(ctx context.Context, st *statement, args []any, each func(scanner) error) error {
 	if s.sqlite == nil {
+		ctx, done := context.WithTimeout(ctx, operationLimit)
+		defer done()
 		rows, err := s.db.QueryContext(ctx, st.postgres, args...)
 		return drain(st, rows, err, each)
 	}
+	s.gate.RLock()
+	defer s.gate.RUnlock()
 	p, ok := s.reads.Load(st)
 	if !ok {
 		fresh, err := s.db.PrepareContext(ctx, st.sqlite)
@@ -436,17 +638,11 @@ func drain(st *statement, rows *sql.Rows, err error, each func(scanner) error) e
 	return nil
 }
 
-// inTheWay reports whether a transaction failed only because of another one, so that it may be tried again.
+// inTheWay reports whether a transaction failed only because of another one, so that it may be tried again. SQLite has
+// waited for the other one already.
 func inTheWay(err error) bool {
 	var pg *pgconn.PgError
-	var lite *driver.Error
-	switch {
-	case errors.As(err, &pg):
-		return pg.Code == "40P01" || pg.Code == "40001" // deadlock, serialization failure
-	case errors.As(err, &lite):
-		return lite.Code()&0xff == code.SQLITE_BUSY || lite.Code()&0xff == code.SQLITE_LOCKED
-	}
-	return false
+	return errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001") // deadlock, serialization failure
 }
 
 // badData reports whether a statement was refused for what it was to write, so that another row may still pass.

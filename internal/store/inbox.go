@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/s2"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
 // redeliverySettle is how long a key waits for more after a repeated delivery.
@@ -59,6 +60,9 @@ type entry struct {
 func (s *Store) Insert(ctx context.Context, batch []pull.Delivery) ([]pull.Receipt, error) {
 	if len(batch) == 0 {
 		return nil, nil
+	}
+	if t := s.full(); t != nil {
+		return nil, fmt.Errorf("insert: %w", t) // what room there is belongs to what was taken already
 	}
 	entries := make([]*entry, 0, len(batch))
 	known := make(map[string]*entry, len(batch))
@@ -131,8 +135,8 @@ func insertArgs(d *pull.Delivery, id string) ([]any, error) {
 	}, nil
 }
 
-// Positions in insertArgs of what insert fills in.
-const argSeen, argReceived, argLastSeen = 9, 10, 11
+// Positions in insertArgs: of what insert fills in, and of the body.
+const argSeen, argReceived, argLastSeen, argBody = 9, 10, 11, 15
 
 func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Receipt) error {
 	rows := len(entries)
@@ -158,6 +162,7 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 		args = args[:0]
 		for _, e := range chunk {
 			args = append(args, e.args...)
+			t.bytes += len(e.args[argBody].([]byte))
 		}
 		err := t.query(insertDeliveries[len(chunk)], args, func(scan scanner) error {
 			var id, status string
@@ -228,12 +233,10 @@ func plural(n int, one, many string) string {
 // A count is what a transaction adds to the totals of an event.
 type count struct{ received, duplicates, processed, errors, actions, last int64 }
 
-// count returns what the transaction adds for an event. Events of an unlikely name share one row: the header that
-// carries the name is not signed.
+// count returns what the transaction adds for an event. Events that the metrics don't know share one row: the header
+// that carries the name is not signed, and whoever replays a delivery may write anything there.
 func (t *tx) count(event string) *count {
-	if len(event) > 40 || strings.Trim(event, "abcdefghijklmnopqrstuvwxyz_") != "" {
-		event = "other"
-	}
+	event = telemetry.EventLabel(event)
 	if t.counts == nil {
 		t.counts = make(map[string]*count, 4)
 	}

@@ -59,7 +59,10 @@ func (s *Store) SchemaVersion(ctx context.Context) (have, want int, err error) {
 		exists = schemaTablePostgres
 	}
 	var n int
-	if err := s.db.QueryRowContext(ctx, exists).Scan(&n); err != nil {
+	s.gate.RLock()
+	err = s.db.QueryRowContext(ctx, exists).Scan(&n)
+	s.gate.RUnlock()
+	if err != nil {
 		return 0, want, fmt.Errorf("read the schema's version: %w", err)
 	}
 	if n == 0 {

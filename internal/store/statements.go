@@ -74,7 +74,9 @@ var (
 
 const (
 	postgresClock = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
-	postgresLock  = `SELECT pg_advisory_xact_lock(727004)` // any number that only migrations of this service use
+	// A standby answers on as well: what used to be the server to write to may have become one.
+	postgresReadOnly = `SELECT current_setting('transaction_read_only')`
+	postgresLock     = `SELECT pg_advisory_xact_lock(727004)` // any number that only migrations of this service use
 )
 
 var (
@@ -126,6 +128,7 @@ const (
 )
 
 var (
+	touchInbox     = sqlText("touch the inbox", `DELETE FROM webhook_logs WHERE delivery_id = ''`) // no delivery has this id
 	reviveDelivery = sqlText("take a dead delivery again", `
 UPDATE webhook_logs SET status = 'received', attempts = 0, next_at = `+again+` WHERE delivery_id = $1 AND status = 'dead' AND work_key IS NULL`)
 
@@ -339,8 +342,9 @@ WHERE lower(repositories.owner) = lower($1) AND lower(repositories.name) = lower
 	listWork  = sqlText("list due keys", `SELECT `+workColumns+fromWork+` WHERE ready_at IS NOT NULL ORDER BY prio, ready_at LIMIT $1`)
 	workOfKey = sqlText("read a key's work", `SELECT `+workColumns+fromWork+` WHERE work.key = $1`)
 
-	listChanges = sqlText("list changes", `SELECT id, at, kind, key, text FROM changes WHERE id > $1 ORDER BY id LIMIT $2`)
-	lastChanges = sqlText("list the last changes", `SELECT id, at FROM changes ORDER BY id DESC LIMIT $1`)
+	listChanges  = sqlText("list changes", `SELECT id, at, kind, key, text FROM changes WHERE id > $1 ORDER BY id LIMIT $2`)
+	newestChange = sqlText("find the last change", `SELECT at FROM changes ORDER BY id DESC LIMIT 1`)
+	lastChanges  = sqlText("list the last changes", `SELECT id, at FROM changes ORDER BY id DESC LIMIT $1`)
 )
 
 // Forgetting. Every one takes a batch at most.
@@ -371,6 +375,7 @@ DELETE FROM head_history WHERE (key, seen_at) IN (SELECT head_history.key, seen_
 	addAudit = sqlText("note who operated what", `INSERT INTO audits (at, actor, action, target, detail) VALUES ($1, $2, $3, $4, $5)`)
 
 	readSetting = sqlText("read a setting", `SELECT value FROM settings WHERE name = $1`)
+	dropSetting = sqlText("drop a setting", `DELETE FROM settings WHERE name = $1`)
 	setSetting  = sqlText("keep a setting", `
 INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`)
 )

@@ -43,6 +43,9 @@ type Options struct {
 	// Scope says whose budget at GitHub the work on a hint's repository is charged to. Without it: the installation
 	// that the hint names, else the token's.
 	Scope func(pull.Hint) pull.Scope
+	// Lease is how long a holder keeps a key without renewal: a replica that is frozen in the middle of a transaction gives
+	// up what it has locked by then, so that others can take its keys over. 0, and anything longer, is half a minute.
+	Lease time.Duration
 	// SQLiteNoLock leaves out the lock that keeps a second service off the file, for commands beside a running one.
 	SQLiteNoLock bool
 }
@@ -62,8 +65,12 @@ type Store struct {
 	repos repoCache
 	slots int64 // of counters
 
+	gate    sync.RWMutex // SQLite's readers hold it; whoever opens the file anew keeps them out
 	pending atomic.Int64 // writes since the last look at the write-ahead log
 	nudge   chan struct{}
+
+	state  condition
+	filled chan struct{}
 }
 
 // Open opens the database of a URL, "sqlite:path" or "postgres://…". It neither creates nor changes the schema: see
@@ -75,7 +82,8 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.Scope == nil {
 		o.Scope = scopeOf
 	}
-	s := &Store{o: o, log: o.Logger, nudge: make(chan struct{}, 1)}
+	s := &Store{o: o, log: o.Logger, nudge: make(chan struct{}, 1), filled: make(chan struct{}, 1)}
+	s.state.alarm = make(chan struct{}, 1)
 	var err error
 	switch {
 	case strings.HasPrefix(url, "sqlite:"):
@@ -98,16 +106,12 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 
 // Close closes the database. On SQLite it also writes the write-ahead log back and gives the lock up.
 func (s *Store) Close() error {
-	var errs []error
-	s.reads.Range(func(_, st any) bool {
-		errs = append(errs, st.(*sql.Stmt).Close())
-		return true
-	})
-	if s.db != nil {
-		errs = append(errs, s.db.Close())
-	}
+	errs := []error{s.closeReaders()}
 	if s.sqlite != nil {
 		errs = append(errs, s.sqlite.close())
+		if s.sqlite.lock != nil {
+			errs = append(errs, s.sqlite.lock.Close())
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close %s: %w", s.name, err)
@@ -115,9 +119,17 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Ping reports whether the database answers.
-func (s *Store) Ping(ctx context.Context) error {
-	return s.query(ctx, selectOne, nil, func(scan scanner) error { var n int; return scan(&n) })
+func (s *Store) closeReaders() error {
+	var errs []error
+	s.reads.Range(func(_, st any) bool {
+		errs = append(errs, st.(*sql.Stmt).Close())
+		return true
+	})
+	s.reads.Clear()
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Engine returns "sqlite" or "postgres".

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 )
@@ -133,4 +134,24 @@ func Printable(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// A Throttle lets one of many equal events through per second and says how many it stands for, for log lines that
+// strangers can cause. The zero value is ready; safe for concurrent use.
+type Throttle struct {
+	mu    sync.Mutex
+	next  time.Time
+	count int
+}
+
+// Pass counts an event and reports whether it is the one of its second; count then includes those that were held back.
+func (t *Throttle) Pass(now time.Time) (count int, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.count++
+	if now.Before(t.next) {
+		return 0, false
+	}
+	count, t.count, t.next = t.count, 0, now.Add(time.Second)
+	return count, true
 }

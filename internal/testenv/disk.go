@@ -20,10 +20,12 @@ func SmallDisk(t testing.TB, size int64) *Disk {
 	if os.Geteuid() != 0 {
 		Missing(t, "only root may mount a small disk; run this test as root")
 	}
-	d := &Disk{Dir: filepath.Join(t.TempDir(), "disk")}
-	if err := os.Mkdir(d.Dir, 0o755); err != nil {
+	dir, err := os.MkdirTemp("", "disk")
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.Remove(dir) })
+	d := &Disk{Dir: dir}
 	if err := syscall.Mount("tmpfs", d.Dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0755", size)); err != nil {
 		Missing(t, "a small disk can't be mounted: %v", err)
 	}

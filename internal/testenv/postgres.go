@@ -244,7 +244,11 @@ func (s *PostgresServer) serve() error {
 	if err := s.spawn(); err != nil {
 		return err
 	}
-	var err error
+	return s.answers()
+}
+
+// answers waits until the server answers.
+func (s *PostgresServer) answers() (err error) {
 	for range 600 {
 		if err = execute(s.URL, "SELECT 1"); err == nil {
 			return nil
@@ -326,11 +330,37 @@ func (s *PostgresServer) Start(t testing.TB) {
 	}
 }
 
-// Spawn starts it again and does not wait: it recovers first, and says meanwhile that it is starting up.
+// Spawn starts it again and returns as soon as it listens: it recovers first, and says meanwhile that it is starting up.
 func (s *PostgresServer) Spawn(t testing.TB) {
 	t.Helper()
-	if err := s.spawn(); err != nil {
-		t.Fatalf("start PostgreSQL again: %v", err)
+	err := s.spawn()
+	for range 600 {
+		if err != nil {
+			break
+		}
+		if c, err := net.Dial("tcp", s.address()); err == nil {
+			_ = c.Close()
+			return
+		}
+		select {
+		case <-s.over:
+			err = errors.New("the server ended at once: " + s.Log())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Fatalf("start PostgreSQL again: %v", err)
+}
+
+// Ensure starts it again if it has ended by itself, and returns when it answers.
+func (s *PostgresServer) Ensure(t testing.TB) {
+	t.Helper()
+	select {
+	case <-s.over:
+		s.Start(t)
+	default:
+		if err := s.answers(); err != nil {
+			t.Fatalf("wait for PostgreSQL: %v", err)
+		}
 	}
 }
 

@@ -138,6 +138,8 @@ type Options struct {
 	Dir  string   // working directory; default: a new empty one
 	// Ready is the path that answers 200 when the process can be used; default: /health. Its answer may be degraded.
 	Ready string
+	// Files is how many file descriptors it may have; 0: as many as the test.
+	Files int
 	// Timeout is how long it may take until then; default: 15 s, generous for a busy machine.
 	Timeout time.Duration
 	// Binary is the program; default: that of [Binary].
@@ -190,6 +192,9 @@ func Start(t testing.TB, o Options) *Process {
 		o.Binary = Binary(t)
 	}
 	p.cmd = exec.Command(o.Binary, o.Args...)
+	if o.Files > 0 {
+		p.cmd = exec.Command("sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(o.Files), o.Binary}, o.Args...)...)
+	}
 	p.cmd.Dir = o.Dir
 	p.cmd.Env = Environ(t, o.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.logs, p.logs

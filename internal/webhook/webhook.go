@@ -25,7 +25,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
@@ -78,7 +77,7 @@ type handler struct {
 	log     *slog.Logger
 	budget  budget
 	limit   *visitor.Limiter
-	quiet   throttle
+	quiet   telemetry.Throttle
 }
 
 // A refusal is an answer other than 202: what the sender is told, and how it is counted.
@@ -224,7 +223,7 @@ func (h *handler) unsigned(r *http.Request) *refusal {
 	now := time.Now()
 	addr := visitor.Addr(r, h.TrustedProxies)
 	h.metrics.Error(telemetry.ErrSignature)
-	if n, ok := h.quiet.pass(now); ok {
+	if n, ok := h.quiet.Pass(now); ok {
 		h.log.Warn("webhook refused: the signature is missing or wrong; is WEBHOOK_SECRET the one set at GitHub?",
 			"client", addr.String(), telemetry.KeyCount, n)
 	}
@@ -330,22 +329,4 @@ func keptHeaders(h http.Header) map[string]string {
 		}
 	}
 	return kept
-}
-
-// A throttle lets one of many equal events through per second and says how many it stands for.
-type throttle struct {
-	mu    sync.Mutex
-	next  time.Time
-	count int
-}
-
-func (t *throttle) pass(now time.Time) (count int, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.count++
-	if now.Before(t.next) {
-		return 0, false
-	}
-	count, t.count, t.next = t.count, 0, now.Add(time.Second)
-	return count, true
 }

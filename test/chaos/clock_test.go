@@ -11,6 +11,7 @@ func TestAReplicaWithAWrongClock(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	seed := newSeed(t)
 	for _, skew := range []string{"10m", "-10m"} {
 		t.Run(skew, func(t *testing.T) {

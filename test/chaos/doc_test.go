@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	// A scenario mostly waits: for GitHub's second between two writes, for leases to run out. More of them fit on a
 	// machine than it has processors.
 	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(2) || f.Value.String() == "1" {
-		_ = flag.Set("test.parallel", "6")
+		_ = flag.Set("test.parallel", "10")
 	}
 	testenv.Main(m)
 }

@@ -40,6 +40,7 @@ func TestKilledAtEachPoint(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
+	t.Parallel()
 	binary := failing(t)
 	seed := newSeed(t)
 	runs := number("RUNS", 1)

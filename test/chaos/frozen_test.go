@@ -71,6 +71,7 @@ func TestAReplicaFrozenBeforeItsRequestDoublesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		asleep time.Duration

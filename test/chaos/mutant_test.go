@@ -101,6 +101,7 @@ func TestBrokenBuildsAreCaught(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program several times")
 	}
+	t.Parallel()
 	for _, m := range mutants {
 		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
 			t.Parallel()

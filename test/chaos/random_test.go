@@ -24,6 +24,7 @@ func TestRandomChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
+	t.Parallel()
 	runs := number("RUNS", 1)
 	if long() {
 		runs = number("RUNS", 200)

@@ -186,9 +186,13 @@ func TestRedisMishaps(t *testing.T) {
 		deliveries, gap = 4000, 150*time.Millisecond
 	}
 	seed := newSeed(t)
+	// It measures, so it is not run beside the other scenarios, and no more than a few of these at a time.
+	few := make(chan struct{}, 3)
 	for _, m := range mishaps {
 		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
+			few <- struct{}{}
+			defer func() { <-few }()
 			s := newStage(t, plan(seed, m.name), setup{engine: "redis", replicas: 2, orgs: 6, pulls: 8, binary: testenv.Binary(t), redis: m.config})
 			s.open()
 			healthy := func() bool {
@@ -251,6 +255,7 @@ func TestRedisFileDamaged(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	seed := newSeed(t)
 	for name, damage := range map[string]func(text []byte) []byte{
 		"cut off": func(text []byte) []byte { return text[:max(0, len(text)-5000)] },

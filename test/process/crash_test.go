@@ -71,6 +71,9 @@ func TestKillUnderLoadLosesNothing(t *testing.T) {
 				t.Errorf("SIGTERM at the end: exit %d, want 0", code)
 			}
 
+			if engine == "sqlite" {
+				intact(t, source)
+			}
 			kept := keptStatuses(t, driver, source)
 			lost := 0
 			for id := range acknowledged {
