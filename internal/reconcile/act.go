@@ -30,7 +30,7 @@ func (p *pass) act(ctx context.Context, s pull.Snapshot, a pull.Action, m pull.M
 	}
 	if time.Since(began) > p.o.Lease {
 		// This process was frozen, and the lease that it has just extended is over: somebody else may have the key, and
-		// GitHub takes no fence. What became of the request, which is none, is found out as after a crash.
+		// GitHub takes no fence. The row stays as after a crash, and the next pass finds out that nothing came of it.
 		return m, nil, fmt.Errorf("write down %s %s: it took longer than the lease: %w", a.Kind, a.Target, pull.ErrLost)
 	}
 	began = time.Now()
