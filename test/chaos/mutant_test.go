@@ -30,8 +30,8 @@ var mutants = []mutant{
 		name: "202 before the commit", must: "L", scenario: killedBeforeCommit,
 		edit: []edit{{
 			"internal/delivery/inbox.go",
-			"	patience := time.NewTimer(in.Patience)\n",
-			"	if true {\n		return pull.Receipt{}, nil\n	}\n	patience := time.NewTimer(in.Patience)\n",
+			"	if err := in.enqueue(e); err != nil {\n		return pull.Receipt{}, err\n	}\n",
+			"	if err := in.enqueue(e); err != nil || true {\n		return pull.Receipt{}, err\n	}\n",
 		}},
 	},
 	{
@@ -121,16 +121,22 @@ func TestBrokenBuildsAreCaught(t *testing.T) {
 	}
 }
 
-// build makes the broken program.
-func (m mutant) build(t *testing.T) string {
+// The product moves on, and a mutant that is forgotten proves nothing any more: it is noticed here, before anything is
+// built.
+func TestMutantsAreUpToDate(t *testing.T) {
+	for _, m := range mutants {
+		m.texts(t)
+	}
+}
+
+// texts are the mutant's files as it has them.
+func (m mutant) texts(t *testing.T) map[string]string {
 	t.Helper()
-	root := testenv.Root(t)
-	dir := t.TempDir()
 	texts := map[string]string{}
 	for _, e := range m.edit {
 		text, ok := texts[e.file]
 		if !ok {
-			content, err := os.ReadFile(filepath.Join(root, e.file))
+			content, err := os.ReadFile(filepath.Join(testenv.Root(t), e.file))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -141,8 +147,16 @@ func (m mutant) build(t *testing.T) string {
 		}
 		texts[e.file] = strings.Replace(text, e.old, e.new, 1)
 	}
+	return texts
+}
+
+// build makes the broken program.
+func (m mutant) build(t *testing.T) string {
+	t.Helper()
+	root := testenv.Root(t)
+	dir := t.TempDir()
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	for file, text := range texts {
+	for file, text := range m.texts(t) {
 		path := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -155,8 +155,8 @@ func (r *replica) start(more ...string) {
 // ready waits until the replica answers that it is ready.
 func (r *replica) ready() {
 	r.s.t.Helper()
-	if !eventually(20*time.Second, func() bool { return get(r.url()+"/ready") == 200 }) {
-		r.s.t.Fatalf("replica %s is not ready after 20s:\n%s", r.name, r.p.Logs())
+	if !eventually(30*time.Second, func() bool { r.s.keep(); return get(r.url()+"/ready") == 200 }) {
+		r.s.t.Fatalf("replica %s is not ready after 30s:\n%s", r.name, r.p.Logs())
 	}
 }
 
