@@ -114,17 +114,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 	a.metrics = telemetry.NewMetrics(o.Version, o.Commit)
 	a.health = telemetry.NewHealth(o.Version, a.o.Secrets)
 
-	a.github, err = github.New(github.Options{
-		API: cfg.GitHubAPI, Token: cfg.Secrets.Token, AppID: cfg.AppID, AppKey: cfg.Secrets.AppKey,
-		HTTP: a.o.GitHub, Metrics: a.metrics, Logger: a.log, Parked: a.parked,
-	})
-	if err != nil {
-		return nil, err
-	}
-	a.store, err = store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{
-		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope, Lease: cfg.Lease,
-	})
-	if err != nil {
+	if err := a.connect(ctx, false); err != nil {
 		return nil, err
 	}
 	from, to, err := a.store.Migrate(ctx)
@@ -150,12 +140,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 		Busy: a.inbox.Busy, Poll: o.Poll, Hints: a.hints,
 		Woken: func() { a.reconciler.Wake(); a.dashboard.Nudge() },
 	})
-	a.reconciler = reconcile.New(a.github, a.store, reconcile.Options{
-		Owner: owner(), Workers: cfg.Workers, Lease: cfg.Lease,
-		MayAct:      func(r pull.Repo) bool { return cfg.Repositories.Allows(r.Owner, r.Name) },
-		ObserveOnly: !cfg.AgentsEnabled,
-		Poll:        o.Poll, Page: a.page, Metrics: a.metrics, Log: a.log,
-	})
+	a.reconciler = a.passes()
 	a.dashboard = dashboard.New(reader{a.store}, dashboard.Options{
 		Token: cfg.Secrets.Dashboard, Origin: cfg.DashboardOrigin, PublicURL: cfg.PublicURL,
 		TrustedProxies: cfg.TrustedProxies, RateLimit: cfg.RateLimit,
@@ -165,6 +150,32 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 	a.watch()
 	a.handler = a.routes()
 	return a, nil
+}
+
+// connect builds the client of GitHub and opens the database; beside means beside a service that runs on it.
+func (a *App) connect(ctx context.Context, beside bool) (err error) {
+	a.github, err = github.New(github.Options{
+		API: a.cfg.GitHubAPI, Token: a.cfg.Secrets.Token, AppID: a.cfg.AppID, AppKey: a.cfg.Secrets.AppKey,
+		HTTP: a.o.GitHub, Metrics: a.metrics, Logger: a.log, Parked: a.parked,
+	})
+	if err != nil {
+		return err
+	}
+	a.store, err = store.Open(ctx, a.cfg.DatabaseURL.Reveal(), store.Options{
+		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope, Lease: a.cfg.Lease,
+		SQLiteNoLock: beside,
+	})
+	return err
+}
+
+// passes builds what makes passes over pull requests.
+func (a *App) passes() *reconcile.Reconciler {
+	return reconcile.New(a.github, a.store, reconcile.Options{
+		Owner: owner(), Workers: a.cfg.Workers, Lease: a.cfg.Lease,
+		MayAct:      func(r pull.Repo) bool { return a.cfg.Repositories.Allows(r.Owner, r.Name) },
+		ObserveOnly: !a.cfg.AgentsEnabled,
+		Poll:        a.o.Poll, Page: a.page, Metrics: a.metrics, Log: a.log,
+	})
 }
 
 // routes joins what every package serves.
@@ -239,6 +250,18 @@ func (a *App) watch() {
 			return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("this machine's clock is %s off GitHub's", skew.Round(time.Second))}
 		}
 		return telemetry.Check{Status: telemetry.CheckOK}
+	})
+	a.health.Register("queue", false, func(ctx context.Context) telemetry.Check {
+		p, paused, err := a.store.Paused(ctx)
+		switch {
+		case err != nil:
+			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "whether it is paused can't be read"}
+		case !paused:
+			return telemetry.Check{Status: telemetry.CheckOK}
+		case p.Since.IsZero():
+			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "paused; queue resume ends that"}
+		}
+		return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("paused since %s UTC; queue resume ends that", p.Since.UTC().Format("2006-01-02 15:04:05"))}
 	})
 	a.health.RegisterStuck("writer", func() bool { return a.inbox.Writing() > stuckAfter })
 	a.metrics.Gauge("github_webhook_queue_length", "Deliveries accepted and not yet processed, all replicas.", func() float64 { return a.stat().queue })

@@ -24,7 +24,12 @@ func (r reader) Totals(ctx context.Context) (dashboard.Totals, error) {
 			parked = p.Until
 		}
 	}
+	pause, paused, err := r.Paused(ctx)
+	if err != nil {
+		return dashboard.Totals{}, err
+	}
 	return dashboard.Totals{
+		Paused: paused, PausedSince: pause.Since, PausedBy: pause.By,
 		Parked: parked, Received: s.Received, Processed: s.Processed, Errors: s.Errors, Duplicates: s.Duplicates, Dead: s.Dead,
 		QueueLength: s.QueueLength, InFlight: s.InFlight, Due: s.Due, Actions: s.Actions,
 		OldestQueued: s.OldestWaiting, OldestDue: s.OldestDue, LastDone: s.LastProcessed,

@@ -188,6 +188,7 @@ unblock it.`,
 	root.AddGroup(
 		&cobra.Group{ID: "begin", Title: "To begin:"},
 		&cobra.Group{ID: "run", Title: "To run it:"},
+		&cobra.Group{ID: "operate", Title: "To operate it:"},
 		&cobra.Group{ID: "look", Title: "To look into it:"},
 	)
 	root.SetUsageTemplate(usageText)
@@ -215,6 +216,7 @@ unblock it.`,
 	}
 	add("begin", w.demoCommand(), w.setupCommand(), w.checkCommand())
 	add("run", w.serveCommand(), w.healthcheckCommand(), w.migrateCommand())
+	add("operate", w.queueCommand(), w.deliveriesCommand(), w.processCommand())
 	add("look", w.explainCommand(), w.sendCommand(), w.signCommand())
 	add("", w.versionCommand())
 	return root

@@ -144,7 +144,7 @@ func TestWrongVariables(t *testing.T) {
 	}
 	for _, variable := range wrong {
 		name, _, _ := strings.Cut(variable, "=")
-		for _, args := range [][]string{{"serve"}, {"migrate", "status"}, {"migrate", "up"}, {"explain", "o/r#1"}, {"healthcheck"}, {"setup", "--webhook-url", "https://x.example"}} {
+		for _, args := range [][]string{{"serve"}, {"migrate", "status"}, {"migrate", "up"}, {"explain", "o/r#1"}, {"healthcheck"}, {"queue", "status"}, {"deliveries", "list"}, {"setup", "--webhook-url", "https://x.example"}} {
 			environ := []string{variable}
 			if name == "GITHUB_PRIVATE_KEY" {
 				environ = append(environ, "GITHUB_APP_ID=1")
@@ -173,7 +173,7 @@ func TestWarnings(t *testing.T) {
 // variable, and --json where it lists or shows.
 func TestEveryCommandHelps(t *testing.T) {
 	root := (&world{}).root()
-	shows := map[string]bool{"version": true, "check": true, "explain": true, "sign": true, "send": true, "healthcheck": true, "status": true, "up": true, "setup": true}
+	shows := map[string]bool{"version": true, "check": true, "explain": true, "sign": true, "send": true, "healthcheck": true, "status": true, "up": true, "setup": true, "list": true, "show": true, "process": true}
 	commands := append(root.Commands(), root.Commands()[0].Commands()...)
 	for i := 0; i < len(commands); i++ {
 		c := commands[i]

@@ -80,6 +80,7 @@ type explanation struct {
 const (
 	fromDatabase = "database"
 	fromGitHub   = "github"
+	fromPass     = "pass"
 )
 
 var (
@@ -108,11 +109,7 @@ func (w *world) explanation(ctx context.Context, cfg app.Config, owner, name str
 		return explanation{}, err
 	}
 	if !live && len(known.Verdict.Tree) > 0 {
-		return explanation{
-			Repository: known.Row.Repo.FullName(), Number: known.Row.Number, Title: known.Row.Title, URL: known.Row.URL,
-			Head: known.Row.Head, State: known.Verdict.State, Sentence: known.Verdict.Sentence, Verdict: known.Verdict.Tree,
-			DecidedAt: known.Row.DecidedAt, Source: fromDatabase,
-		}, nil
+		return explained(known, fromDatabase), nil
 	}
 	if cfg.AppID == 0 && cfg.Secrets.Token() == "" {
 		if live {
@@ -127,6 +124,14 @@ func (w *world) explanation(ctx context.Context, cfg app.Config, owner, name str
 	return w.look(ctx, cfg, repo, number, pull.History{
 		Memory: known.Memory, LastValid: known.LastValid, Problem: known.Problem, DefaultsSeen: known.DefaultsSeen,
 	})
+}
+
+// explained is the newest decision of the service.
+func explained(d store.PullDetail, source string) explanation {
+	return explanation{
+		Repository: d.Row.Repo.FullName(), Number: d.Row.Number, Title: d.Row.Title, URL: d.Row.URL, Head: d.Row.Head,
+		State: d.Verdict.State, Sentence: d.Verdict.Sentence, Verdict: d.Verdict.Tree, DecidedAt: d.Row.DecidedAt, Source: source,
+	}
 }
 
 // known is what the database has about a pull request: nothing, where it has never heard of it or is not there itself.
@@ -194,10 +199,7 @@ func (w *world) tell(x explanation) error {
 	if err := json.Unmarshal(x.Verdict, &v); err != nil {
 		return fmt.Errorf("the decision about %s#%d is kept in a form that this version can't read: explain it with --live", x.Repository, x.Number)
 	}
-	from := "asked GitHub"
-	if x.Source == fromDatabase {
-		from = "from the database; --live asks GitHub"
-	}
+	from := map[string]string{fromDatabase: "from the database; --live asks GitHub", fromGitHub: "asked GitHub", fromPass: "by this look"}[x.Source]
 	w.printf("%s#%d  %s\n%s\n\n%s\n\nDecided %s at %s (%s).\n",
 		x.Repository, x.Number, telemetry.Printable(x.Title), telemetry.Printable(x.URL), printable(notice.Tree(v)),
 		x.DecidedAt.UTC().Format(time.RFC3339), x.Head.Short(), from)

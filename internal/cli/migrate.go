@@ -61,12 +61,22 @@ var errNoDatabase = errors.New("there is no database yet")
 
 // open opens the database as a command does: beside a running service, and never making one.
 func (w *world) open(ctx context.Context, cfg app.Config) (*store.Store, error) {
-	if path, ok := strings.CutPrefix(cfg.DatabaseURL.Reveal(), "sqlite:"); ok {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w at %s: serve and migrate up make it", errNoDatabase, path)
-		}
+	if err := present(cfg); err != nil {
+		return nil, err
 	}
 	return w.make(ctx, cfg)
+}
+
+// present refuses a SQLite file that is not there.
+func present(cfg app.Config) error {
+	path, ok := strings.CutPrefix(cfg.DatabaseURL.Reveal(), "sqlite:")
+	if !ok {
+		return nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w at %s: serve and migrate up make it", errNoDatabase, path)
+	}
+	return nil
 }
 
 // make opens the database, and makes a SQLite file that is not there.

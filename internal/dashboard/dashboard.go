@@ -70,6 +70,8 @@ type Totals struct {
 	OldestDue    time.Time
 	LastDone     time.Time // when a delivery was last processed
 	Paused       bool      // an operator stopped the taking
+	PausedSince  time.Time // and when; zero: not known
+	PausedBy     string    // and who
 	Parked       time.Time // some scope's budget at GitHub is spent until then; zero: none
 }
 

@@ -175,6 +175,8 @@ type frontPage struct {
 	frame
 	Counters   []counter
 	Paused     bool
+	PausedAt   stamp
+	PausedBy   string
 	Parked     stamp
 	Groups     []pullGroup
 	Open       int
@@ -209,6 +211,7 @@ func (d *Dashboard) loadFront(ctx context.Context) ([]byte, error) {
 
 func (d *Dashboard) frontPage(o *overview, now time.Time) frontPage {
 	p := frontPage{frame: d.frame(nil, "Pull requests"), Counters: counters(o.totals), Paused: o.totals.Paused}
+	p.PausedAt, p.PausedBy = at(o.totals.PausedSince, now), clean(o.totals.PausedBy, 100)
 	p.Live = true
 	p.Hook = strings.TrimSuffix(d.o.PublicURL, "/") + "/webhook"
 	if o.totals.Parked.After(now) {

@@ -62,7 +62,9 @@ func TestEmptyFrontPageSaysWhatToDo(t *testing.T) {
 func TestBanners(t *testing.T) {
 	f := newFake()
 	f.totals.Paused = true
-	wants(t, get(t, New(f, Options{}), "/"), "The queue is paused")
+	wants(t, get(t, New(f, Options{}), "/"), "The queue is paused.</strong> Deliveries are kept", "queue resume")
+	f.totals.PausedSince, f.totals.PausedBy = time.Now().Add(-3*time.Minute), "<carol>@host"
+	wants(t, get(t, New(f, Options{}), "/"), "The queue is paused</strong>, as ordered <time ", "3 min ago</time> by <bdi>&lt;carol&gt;@host</bdi>. Deliveries", "queue resume")
 	f.totals.Paused, f.totals.Parked = false, time.Now().Add(10*time.Minute)
 	wants(t, get(t, New(f, Options{}), "/"), "limit is reached")
 }

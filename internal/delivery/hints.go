@@ -165,6 +165,23 @@ func (h *Hints) Len(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
+// Remove takes the item of one delivery out of the list, wherever it stands. Nothing depends on that but the list's length.
+func (h *Hints) Remove(ctx context.Context, id string) error {
+	there, err := h.client.LRange(ctx, h.Key, 0, refillMost-1).Result()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", h.Key, plain(err))
+	}
+	for _, text := range there {
+		if i, err := ParseItem(text); err != nil || i.DeliveryID != id {
+			continue
+		}
+		if err := h.client.LRem(ctx, h.Key, 0, text).Err(); err != nil {
+			return fmt.Errorf("remove an item from %s: %w", h.Key, plain(err))
+		}
+	}
+	return nil
+}
+
 // Tell puts an item into the list for each of the deliveries, soon. It never blocks and keeps nothing of them.
 func (h *Hints) Tell(fresh []pull.Delivery) {
 	if len(fresh) == 0 {

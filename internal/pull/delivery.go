@@ -17,6 +17,7 @@ type Delivery struct {
 	SecretSlot int
 
 	Status      DeliveryStatus
+	Key         Key // what it waits for, or waited for; zero: nothing yet, or neither
 	Attempts    int
 	Error       string
 	SeenCount   int
@@ -78,8 +79,8 @@ type Taking struct {
 	// Before leaves what was received after it to others, who have been told of it; zero takes everything. What was taken
 	// before and has to be taken again is nobody else's business, and is taken however young it is.
 	Before time.Time
-	// ByHand takes IDs while the queue is paused too, and in spite of a backoff.
-	ByHand bool
+	// By is who takes IDs by hand: while the queue is paused too, and in spite of a backoff. "" is nobody.
+	By string
 }
 
 // A Pause is an order to take nothing up. It is kept in the database and holds for every replica until it is lifted.

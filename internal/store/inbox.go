@@ -154,8 +154,8 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 			e.args[argReceived] = t.now.UnixMicro()
 		}
 	}
-	var due []string // keys of repeated deliveries
-	var dead []string
+	var due []string  // keys of repeated deliveries
+	var lain []string // that nobody would look at
 	fresh := 0
 	args := make([]any, 0, rows*insertColumns)
 	for chunk := range slices.Chunk(entries, rows) {
@@ -193,8 +193,8 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 			switch {
 			case key.Valid:
 				due = append(due, key.String)
-			case pull.DeliveryStatus(status) == pull.Dead:
-				dead = append(dead, id)
+			case pull.DeliveryStatus(status) == pull.Dead, pull.DeliveryStatus(status) == pull.Discarded:
+				lain = append(lain, id)
 			}
 			return nil
 		})
@@ -202,7 +202,7 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 			return err
 		}
 	}
-	for _, id := range dead { // its intake failed: there is no key yet to mark
+	for _, id := range lain { // not taken in: there is no key yet to mark
 		if _, err := t.exec(reviveDelivery, id); err != nil {
 			return err
 		}

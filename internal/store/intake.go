@@ -95,6 +95,13 @@ func (s *Store) intake(ctx context.Context, which pull.Taking, route func(pull.D
 				d.route, d.err = safely(route, d.Delivery)
 			}
 		}
+		if which.By != "" {
+			for i := range batch {
+				if err := t.audit(which.By, auditIntake, batch[i].ID, ""); err != nil {
+					return err
+				}
+			}
+		}
 		w := intakeWork{tx: t, marks: make(map[pull.Key]*marking), heads: make(map[pull.Key]heading), echoes: make(map[echoKey]*pull.Report)}
 		if attempts, err = w.run(batch); err != nil {
 			return err
@@ -147,7 +154,7 @@ func (t *tx) take(which pull.Taking) ([]taken, error) {
 		for _, id := range slices.Compact(slices.Sorted(slices.Values(which.IDs))) {
 			ids = append(ids, clean(id))
 		}
-		err = t.bulk(takeNamed, []any{t.now.UnixMicro(), flag(which.ByHand)}, ids, each)
+		err = t.bulk(takeNamed, []any{t.now.UnixMicro(), flag(which.By != "")}, ids, each)
 	} else {
 		before := int64(math.MaxInt64)
 		if !which.Before.IsZero() {

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,13 +13,13 @@ import (
 )
 
 // An inbox that has grown for a month: statistics, claims and intake cost what waits, not what was; and what is
-// forgotten is forgotten in batches that are in nobody's way. ABUSE=long fills it with five million deliveries on PostgreSQL.
+// forgotten is forgotten in batches that are in nobody's way. TEST_LONG=1 fills it with five million deliveries on PostgreSQL.
 func TestManyRows(t *testing.T) {
 	if testing.Short() {
 		t.Skip("fills a database")
 	}
 	rows, statsWithin, claimWithin := 200_000, 100*time.Millisecond, 20*time.Millisecond
-	if os.Getenv("ABUSE") == "long" {
+	if testenv.Long() {
 		rows = 5_000_000
 		t.Run("postgres", func(t *testing.T) { manyRows(t, newWorld(t, testenv.Postgres(t)), rows, statsWithin, claimWithin) })
 		return
@@ -29,7 +28,7 @@ func TestManyRows(t *testing.T) {
 }
 
 func manyRows(t *testing.T, w *world, rows int, statsWithin, claimWithin time.Duration) {
-	long := os.Getenv("ABUSE") == "long"
+	long := testenv.Long()
 	const keys, perKey = 5000, 4 // of the keys that wait, each with this many deliveries
 	const received, dead, days = 2000, 500, 40
 	began := time.Now()
@@ -81,7 +80,7 @@ SELECT 'pr:%d#' || n.i, %d, n.i, 'token', 1, %d + n.i, %d + n.i, n.i %% 4, %d FR
 	t.Logf("filled with %d deliveries, %d of them waiting, in %v", rows, waiting, time.Since(began).Round(time.Second))
 
 	for _, st := range []*statement{countReceived, countQueued, countDead, oldestReceived} {
-		if plan := w.plan(st.sqlite); strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "SCAN webhook_logs\n") || !strings.Contains(plan, "webhook_logs_") {
+		if plan := w.plan(st); strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "SCAN webhook_logs\n") || !strings.Contains(plan, "webhook_logs_") {
 			t.Errorf("%s reads the whole table:\n%s", st.name, plan)
 		}
 	}
@@ -178,32 +177,4 @@ SELECT 'pr:%d#' || n.i, %d, n.i, 'token', 1, %d + n.i, %d + n.i, n.i %% 4, %d FR
 		t.Errorf("a claim takes %v (p90) beside the purge, want at most %v", p90, 2*claimWithin)
 	}
 	measure("statistics after the purge", 50, statsWithin, stats)
-}
-
-// plan is how the database would run a statement without parameters.
-func (w *world) plan(text string) string {
-	w.t.Helper()
-	explain := "EXPLAIN "
-	if w.engine == "sqlite" {
-		explain = "EXPLAIN QUERY PLAN "
-	}
-	rows, err := w.db.QueryContext(w.ctx, explain+text)
-	if err != nil {
-		w.t.Fatalf("plan of %s: %v", text, err)
-	}
-	defer rows.Close()
-	var b strings.Builder
-	for rows.Next() {
-		var detail string
-		dest := []any{&detail}
-		if w.engine == "sqlite" {
-			var id, parent, unused int
-			dest = []any{&id, &parent, &unused, &detail}
-		}
-		if err := rows.Scan(dest...); err != nil {
-			w.t.Fatal(err)
-		}
-		b.WriteString(detail + "\n")
-	}
-	return b.String()
 }

@@ -40,7 +40,7 @@ func TestPause(t *testing.T) {
 				t.Errorf("%v was claimed while paused, %v", c.Key, err)
 			}
 		}
-		if _, n, err := w.Intake(w.ctx, pull.Taking{IDs: []string{"by hand", "unknown", "by hand"}, ByHand: true}, byNumber); err != nil || n != 1 {
+		if _, n, err := w.Intake(w.ctx, pull.Taking{IDs: []string{"by hand", "unknown", "by hand"}, By: "carol"}, byNumber); err != nil || n != 1 {
 			t.Errorf("intake by hand took %d deliveries, %v; want 1", n, err)
 		}
 		if err := other.Resume(w.ctx, "bob"); err != nil {

@@ -287,15 +287,20 @@ func scanDelivery(scan scanner, more ...any) (d pull.Delivery, err error) {
 	var received, seen int64
 	var taken, processed sql.NullInt64
 	var hash, packed []byte
-	var headers, hint string
+	var headers, hint, key string
 	dest := []any{
-		&d.Seq, &d.ID, &d.SecretSlot, &d.Status, &d.Attempts, &d.Error, &d.SeenCount, &received, &seen, &taken, &processed, &hash, &headers, &hint,
+		&d.Seq, &d.ID, &d.SecretSlot, &d.Status, &d.Attempts, &d.Error, &d.SeenCount, &received, &seen, &taken, &processed, &key, &hash, &headers, &hint,
 	}
 	if len(more) > 0 {
 		dest = append(dest, &packed)
 	}
 	if err := scan(dest...); err != nil {
 		return d, err
+	}
+	if key != "" {
+		if d.Key, err = pull.ParseKey(key); err != nil {
+			return d, err
+		}
 	}
 	copy(d.BodyHash[:], hash)
 	d.Packed = packed

@@ -129,8 +129,8 @@ const (
 
 var (
 	touchInbox     = sqlText("touch the inbox", `DELETE FROM webhook_logs WHERE delivery_id = ''`) // no delivery has this id
-	reviveDelivery = sqlText("take a dead delivery again", `
-UPDATE webhook_logs SET status = 'received', attempts = 0, next_at = `+again+` WHERE delivery_id = $1 AND status = 'dead' AND work_key IS NULL`)
+	reviveDelivery = sqlText("take a dead or discarded delivery again", `
+UPDATE webhook_logs SET status = 'received', attempts = 0, next_at = `+again+` WHERE delivery_id = $1 AND status IN ('dead', 'discarded') AND work_key IS NULL`)
 
 	takeReceived = sqlText("take received deliveries", `
 SELECT `+takenColumns+` FROM webhook_logs
@@ -308,7 +308,7 @@ const (
 	pullColumns = `pulls.key, pulls.repo_id, coalesce(repositories.owner, ''), coalesce(repositories.name, ''), number, title, author, url, state, draft,
   head_sha, head_ref, base, labels, pulls.updated_at, verdict, sentence, decided_at, next_look`
 	fromPulls       = ` FROM pulls LEFT JOIN repositories ON repositories.id = pulls.repo_id`
-	deliveryColumns = `seq, delivery_id, secret_slot, status, attempts, error, seen_count, received_at, last_seen_at, taken_at, processed_at, body_sha256, headers, hint`
+	deliveryColumns = `seq, delivery_id, secret_slot, status, attempts, error, seen_count, received_at, last_seen_at, taken_at, processed_at, coalesce(work_key, ''), body_sha256, headers, hint`
 	workColumns     = `work.key, work.repo_id, coalesce(repositories.owner, ''), coalesce(repositories.name, ''), coalesce(pulls.title, ''), work.scope, due_at, not_before, ready_at,
   prio, gen, fails, dead, coalesce(working_since, first_due_at), coalesce(lease_owner, ''), lease_until, scopes.paused_until`
 	fromWork = ` FROM work LEFT JOIN repositories ON repositories.id = work.repo_id LEFT JOIN pulls ON pulls.key = work.key LEFT JOIN scopes ON scopes.scope = work.scope`
@@ -346,6 +346,70 @@ WHERE lower(repositories.owner) = lower($1) AND lower(repositories.name) = lower
 	newestChange = sqlText("find the last change", `SELECT at FROM changes ORDER BY id DESC LIMIT 1`)
 	lastChanges  = sqlText("list the last changes", `SELECT id, at FROM changes ORDER BY id DESC LIMIT $1`)
 )
+
+// What people do by hand.
+
+// deadColumns are a dead letter: a key, and what is dead of its deliveries.
+const (
+	deadColumns = `work.key, work.repo_id, coalesce(repositories.owner, ''), coalesce(repositories.name, ''), coalesce(pulls.title, ''), fails, dead,
+  (SELECT count(*) FROM webhook_logs WHERE work_key = work.key AND status = 'dead'),
+  coalesce((SELECT error FROM webhook_logs WHERE work_key = work.key AND status = 'dead' ORDER BY seq DESC LIMIT 1), ''),
+  (SELECT min(received_at) FROM webhook_logs WHERE work_key = work.key AND status = 'dead')`
+	fromDead = ` FROM work LEFT JOIN repositories ON repositories.id = work.repo_id LEFT JOIN pulls ON pulls.key = work.key
+WHERE (dead = 1 OR work.key IN (SELECT work_key FROM webhook_logs WHERE status = 'dead' AND work_key IS NOT NULL))`
+)
+
+var (
+	// listUnprocessed asks for the numbers of both kinds first, each by its own index: what was processed is never read.
+	listUnprocessed = sqlText("list unprocessed deliveries", `
+SELECT `+deliveryColumns+` FROM webhook_logs WHERE seq IN (
+  SELECT seq FROM (SELECT seq + 0 AS seq FROM webhook_logs WHERE status = 'received' UNION ALL SELECT seq + 0 FROM webhook_logs WHERE status = 'queued') AS waiting
+  ORDER BY seq LIMIT $1) ORDER BY seq`)
+
+	repositoryNamed = sqlText("find a repository by name", `
+SELECT id FROM repositories WHERE lower(owner) = lower($1) AND lower(name) = lower($2) ORDER BY updated_at DESC LIMIT 1`)
+
+	discardDelivery = sqlText("discard a delivery", `
+UPDATE webhook_logs SET status = 'discarded', processed_at = $2 WHERE delivery_id = $1 AND status IN ('received', 'queued') RETURNING work_key, work_gen`)
+
+	// dismissKey takes back that a key is due where the delivery of generation $2 was the last thing heard of it. What the
+	// last decision asked for stays; after a failed pass next_look is only when to try again, and nobody waits for that.
+	dismissKey = sqlText("take back that a key is due", `
+UPDATE work SET due_at = `+nextLook+`, ready_at = `+nextLook+`, not_before = NULL, fails = 0, first_due_at = NULL, working_since = NULL
+WHERE key = $1 AND gen = $2 AND lease_owner IS NULL AND dead = 0
+  AND NOT EXISTS (SELECT 1 FROM webhook_logs WHERE work_key = $1 AND status = 'queued')`)
+
+	replayDelivery = sqlText("take a delivery again", `
+UPDATE webhook_logs SET status = 'received', attempts = 0, error = '', next_at = `+again+`, taken_at = NULL, processed_at = NULL, work_key = NULL, work_gen = 0
+WHERE delivery_id = $1 AND status IN ('processed', 'dead', 'discarded')`)
+
+	listDeadKeys       = sqlText("list dead keys", `SELECT `+deadColumns+fromDead+` ORDER BY work.key LIMIT $1`)
+	oneDeadKey         = sqlText("read a dead key", `SELECT `+deadColumns+fromDead+` AND work.key = $1`)
+	listDeadDeliveries = sqlText("list deliveries that could not be taken in", `
+SELECT `+deliveryColumns+` FROM webhook_logs WHERE status = 'dead' AND work_key IS NULL ORDER BY seq LIMIT $1`)
+	deadOfKey = sqlText("list a key's dead deliveries", `
+SELECT `+deliveryColumns+` FROM webhook_logs WHERE status = 'dead' AND work_key = $1 ORDER BY seq DESC LIMIT $2`)
+
+	retryDelivery = sqlText("take a dead delivery again", `
+UPDATE webhook_logs SET status = 'received', attempts = 0, next_at = `+again+` WHERE delivery_id = $1 AND status = 'dead' AND work_key IS NULL`)
+	deadKey          = sqlText("ask whether a key is dead", `SELECT dead FROM work WHERE key = $1 AND dead = 1`)
+	deadAgain        = sqlText("queue a key's dead deliveries again", `UPDATE webhook_logs SET status = 'queued' WHERE status = 'dead' AND work_key = $1`)
+	dropDeadOfKey    = sqlText("discard a key's dead deliveries", `UPDATE webhook_logs SET status = 'discarded', processed_at = $2 WHERE status = 'dead' AND work_key = $1`)
+	dropDeadDelivery = sqlText("discard a dead delivery", `
+UPDATE webhook_logs SET status = 'discarded', processed_at = $2 WHERE delivery_id = $1 AND status = 'dead' AND work_key IS NULL`)
+	buryKey = sqlText("give a dead key up", `UPDATE work SET dead = 0, fails = 0, first_due_at = NULL, working_since = NULL WHERE key = $1 AND dead = 1`)
+
+	claimNamed = sqlText("claim a key by hand", `
+UPDATE work SET fence = fence + 1, lease_owner = $3, lease_until = $4, ready_at = $4, due_at = NULL,
+  working_since = coalesce(working_since, first_due_at), first_due_at = NULL
+WHERE key = $1 AND (lease_owner IS NULL OR lease_until <= $2) AND `+parkedScopes+`
+RETURNING repo_id, scope, fence, gen, fails, working_since, prio`)
+	whyNotClaimed = sqlText("ask why a key can't be claimed", `
+SELECT coalesce(lease_owner, ''), lease_until, paused_until, coalesce(reason, '') FROM work LEFT JOIN scopes ON scopes.scope = work.scope WHERE key = $1`)
+)
+
+// nextLook is when a key was to be looked at by its last decision.
+const nextLook = `CASE WHEN fails = 0 THEN (SELECT next_look FROM pulls WHERE pulls.key = work.key) END`
 
 // Forgetting. Every one takes a batch at most.
 

@@ -285,22 +285,36 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 		{openIntoBase, []any{1, ""}, "pulls_base"},
 		{deliveriesOfKey, []any{"", 1}, "webhook_logs_key"},
 	} {
-		rows, err := w.db.QueryContext(w.ctx, "EXPLAIN QUERY PLAN "+c.st.sqlite, c.args...)
-		if err != nil {
-			t.Fatalf("%s: %v", c.st.name, err)
-		}
-		var plan []string
-		for rows.Next() {
-			var id, parent, unused int
-			var detail string
-			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-				t.Fatal(err)
-			}
-			plan = append(plan, detail)
-		}
-		rows.Close()
-		if text := strings.Join(plan, "; "); !strings.Contains(text, c.want) {
-			t.Errorf("%s doesn't use %s: %s", c.st.name, c.want, text)
+		if plan := w.plan(c.st, c.args...); !strings.Contains(plan, c.want) {
+			t.Errorf("%s doesn't use %s: %s", c.st.name, c.want, plan)
 		}
 	}
+}
+
+// plan is how the database would run a statement.
+func (w *world) plan(st *statement, args ...any) string {
+	w.t.Helper()
+	text := "EXPLAIN " + st.postgres
+	if w.sqlite != nil {
+		text = "EXPLAIN QUERY PLAN " + st.sqlite
+	}
+	rows, err := w.db.QueryContext(w.ctx, text, args...)
+	if err != nil {
+		w.t.Fatalf("%s: %v", st.name, err)
+	}
+	defer rows.Close()
+	var plan []string
+	for rows.Next() {
+		var detail string
+		dest := []any{&detail}
+		if w.sqlite != nil {
+			var id, parent, unused int
+			dest = []any{&id, &parent, &unused, &detail}
+		}
+		if err := rows.Scan(dest...); err != nil {
+			w.t.Fatal(err)
+		}
+		plan = append(plan, detail)
+	}
+	return strings.Join(plan, "\n") + "\n"
 }

@@ -19,6 +19,17 @@ import (
 // Required reports whether a missing server or fixture fails a test instead of skipping it.
 func Required() bool { return os.Getenv("TEST_REQUIRE_SERVERS") == "1" }
 
+// Long reports whether the long forms of tests are asked for: with TEST_LONG=1, as `make chaos` does.
+func Long() bool { return os.Getenv("TEST_LONG") == "1" }
+
+// Pick returns what a test works with in its short form, or in its long one.
+func Pick[T any](short, long T) T {
+	if Long() {
+		return long
+	}
+	return short
+}
+
 // Missing ends the test because something outside the repository isn't there: a skip, or a failure if [Required].
 // The message should say what is missing and which command brings it.
 func Missing(t testing.TB, format string, args ...any) {

@@ -28,15 +28,7 @@ import (
 )
 
 // What strangers can do to the service from outside, tried on the built binary over real sockets, while GitHub's own
-// deliveries have to go through. Every test says in numbers what it cost. ABUSE=long runs the long forms.
-
-// long picks between the short and the long form of a test.
-func long[T any](short, long T) T {
-	if os.Getenv("ABUSE") == "long" {
-		return long
-	}
-	return short
-}
+// deliveries have to go through. Every test says in numbers what it cost. TEST_LONG=1 runs the long forms.
 
 // abuse marks a test that measures under load: it does not run beside others, nor in a quick check.
 func abuse(t *testing.T) {
@@ -165,7 +157,7 @@ func TestHugeUnsignedBodies(t *testing.T) {
 	const mostMemory = 400 << 20
 	p := testenv.Start(t, testenv.Options{Env: working(t, "LOG_LEVEL=warn")})
 	memory, good, before := watchMemory(t, p), sendGood(t, p, 40), p.CPU(t)
-	r := attack(t, p, "huge", long(6*time.Second, time.Minute))
+	r := attack(t, p, "huge", testenv.Pick(6*time.Second, time.Minute))
 	peak, used := memory.end(), p.CPU(t)-before
 	t.Logf("%d senders of 25 MB: answers %v, 503 after %v (p50) and %v (p99), memory at most %d MB, processor time %v of the service, %v of the senders",
 		hugeSenders, r.Answers, r.P50.Round(time.Millisecond), r.P99.Round(time.Millisecond), peak>>20, used, r.cpu)
@@ -184,7 +176,7 @@ func TestHugeUnsignedBodies(t *testing.T) {
 // Thousands who send next to nothing: each is cut when its time is over, however busily it dribbles.
 func TestSlowHeadersAndBodiesAreCut(t *testing.T) {
 	abuse(t)
-	each := long(700, 5000)
+	each := testenv.Pick(700, 5000)
 	p := testenv.Start(t, testenv.Options{Env: working(t, "LOG_LEVEL=warn")})
 	kinds := []struct {
 		name, first string
@@ -193,7 +185,7 @@ func TestSlowHeadersAndBodiesAreCut(t *testing.T) {
 		{"slow headers", "POST /webhook HTTP/1.1\r\nHost: x\r\nX-Slow: ", 5 * time.Second},
 		{"slow bodies", head(sign(secret, nil), "Content-Length: 100000\r\n\r\n{"), 8 * time.Second},
 	}
-	if os.Getenv("ABUSE") != "long" { // in the long form these would be more sockets than a process has
+	if !testenv.Long() { // in the long form these would be more sockets than a process has
 		kinds = append(kinds, []struct {
 			name, first string
 			after       time.Duration
@@ -274,7 +266,7 @@ func TestFloodOfWrongSignatures(t *testing.T) {
 	abuse(t)
 	p := testenv.Start(t, testenv.Options{Env: working(t, "LOG_LEVEL=warn")})
 	good, memory, before := sendGood(t, p, 40), watchMemory(t, p), p.CPU(t)
-	took := long(10*time.Second, time.Minute)
+	took := testenv.Pick(10*time.Second, time.Minute)
 	r := attack(t, p, "flood", took)
 	used, peak := p.CPU(t)-before, memory.end()
 	good.end(t, time.Second)
@@ -297,22 +289,6 @@ func TestFloodOfWrongSignatures(t *testing.T) {
 	if counted := metric(t, p, `github_errors_total{kind="signature"}`); counted != float64(sent) {
 		t.Errorf("github_errors_total counts %v wrong signatures, want %d", counted, sent)
 	}
-}
-
-// metric reads one sample.
-func metric(t *testing.T, p *testenv.Process, name string) (value float64) {
-	t.Helper()
-	_, text := get(t, p.URL+"/metrics")
-	for line := range strings.Lines(text) {
-		if v, ok := strings.CutPrefix(line, name+" "); ok {
-			if _, err := fmt.Sscan(v, &value); err != nil {
-				t.Fatalf("metric %s: %v", line, err)
-			}
-			return value
-		}
-	}
-	t.Fatalf("there is no metric %s", name)
-	return 0
 }
 
 // A secret is changed while deliveries arrive: the new one is added, the sender changes over, the old one is removed.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -19,9 +18,6 @@ import (
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
-
-// long reports whether the long forms of tests are asked for, with FAULTS=long.
-func long() bool { return os.Getenv("FAULTS") == "long" }
 
 // atOnce is how soon a sender must hear that its delivery can't be kept. The service promises two seconds; the rest is for
 // a machine that has other things to do.
@@ -286,21 +282,4 @@ func quietLog(t *testing.T, p *testenv.Process, before, outages int) {
 		t.Errorf("%d lines of complaint about %d outages and %d about lost leases, want at most 4 and 8 each:\n%s",
 			len(got), outages, lost, strings.Join(got[:min(len(got), 20)], ""))
 	}
-}
-
-// metric reads the sum of a metric's series whose line has all of the words.
-func metric(t *testing.T, p *testenv.Process, name string, words ...string) (sum float64) {
-	t.Helper()
-	_, body := get(t, p.URL+"/metrics")
-	for line := range strings.Lines(body) {
-		if !strings.HasPrefix(line, name) || slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
-			continue
-		}
-		var v float64
-		if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &v); err != nil {
-			t.Fatalf("metric line %q: %v", line, err)
-		}
-		sum += v
-	}
-	return sum
 }

@@ -22,7 +22,7 @@ func TestPostgresCrashesUnderLoad(t *testing.T) {
 		t.Skip("crashes a server six times")
 	}
 	crashes := 6
-	if long() {
+	if testenv.Long() {
 		crashes = 60
 	}
 	pg := testenv.OwnPostgres(t, "", "max_connections=60", "shared_buffers=64MB")
@@ -60,7 +60,7 @@ func TestPostgresIsDown(t *testing.T) {
 	}
 	t.Parallel()
 	down := 8 * time.Second
-	if long() {
+	if testenv.Long() {
 		down = 5 * time.Minute
 	}
 	pg := testenv.OwnPostgres(t, "", "max_connections=60")
@@ -261,7 +261,7 @@ func TestPostgresBackendsAreKilled(t *testing.T) {
 	}
 	t.Parallel()
 	span := 5 * time.Second
-	if long() {
+	if testenv.Long() {
 		span = 2 * time.Minute
 	}
 	pg := testenv.OwnPostgres(t, "", "max_connections=60")

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,27 @@ func askStats(t *testing.T, p *testenv.Process) (s stats) {
 		t.Fatalf("GET /webhook/stats = %d %q, %v", status, body, err)
 	}
 	return s
+}
+
+// metric reads the sum of a metric's series whose line begins with name and has all of the words.
+func metric(t *testing.T, p *testenv.Process, name string, words ...string) (sum float64) {
+	t.Helper()
+	_, body := get(t, p.URL+"/metrics")
+	found := false
+	for line := range strings.Lines(body) {
+		if !strings.HasPrefix(line, name) || slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+			continue
+		}
+		var v float64
+		if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &v); err != nil {
+			t.Fatalf("metric line %q: %v", line, err)
+		}
+		sum, found = sum+v, true
+	}
+	if !found {
+		t.Fatalf("there is no metric %s with %q", name, words)
+	}
+	return sum
 }
 
 // eventually waits until a condition holds.

@@ -46,7 +46,7 @@ func TestSQLiteDiskIsFull(t *testing.T) {
 	p := testenv.Start(t, testenv.Options{Env: env, Ready: "/ready"})
 	eventually(t, 5*time.Second, "there is ballast", func() bool { return exists(file + ".ballast") })
 	rounds := 3
-	if long() {
+	if testenv.Long() {
 		rounds = 50
 	}
 	for round := range rounds {
@@ -124,7 +124,7 @@ func TestSQLiteIsLockedByAnotherProgram(t *testing.T) {
 	if h := askHealth(t, p, "/health"); h.code != 200 || h.Status != "degraded" {
 		t.Errorf("/health = %d %s, want 200 degraded: a restart would not help", h.code, h.Status)
 	}
-	if long() {
+	if testenv.Long() {
 		time.Sleep(time.Minute)
 	}
 	if _, err := other.ExecContext(t.Context(), "ROLLBACK"); err != nil {

@@ -199,7 +199,7 @@ func told(t *testing.T, clients []*stream, db *sql.DB) (each int) {
 
 func TestManyClientsOfTheEventStream(t *testing.T) {
 	abuse(t)
-	clients, lasts := long(500, 9500), long(4*time.Second, 30*time.Second)
+	clients, lasts := testenv.Pick(500, 9500), testenv.Pick(4*time.Second, 30*time.Second)
 	const most = 30 << 10
 	p := testenv.Start(t, testenv.Options{Env: working(t, "LOG_LEVEL=warn", "EVENT_STREAM_CLIENTS="+strconv.Itoa(clients))})
 	db := openFile(t, filepath.Join(p.Dir, "data", "github-pr-manager.db"))
@@ -226,7 +226,7 @@ func TestManyClientsOfTheEventStream(t *testing.T) {
 	}
 
 	cpu = p.CPU(t)
-	good := sendGood(t, p, long(40, 4))
+	good := sendGood(t, p, testenv.Pick(40, 4))
 	time.Sleep(lasts)
 	good.end(t, time.Second)
 	used := p.CPU(t) - cpu
@@ -241,7 +241,7 @@ func TestManyClientsOfTheEventStream(t *testing.T) {
 // Readers that stop reading are dropped; neither the others nor the kernel's memory pay for them.
 func TestStalledReadersAreDropped(t *testing.T) {
 	abuse(t)
-	readers, stalled := long(150, 1500), long(50, 500)
+	readers, stalled := testenv.Pick(150, 1500), testenv.Pick(50, 500)
 	p := testenv.Start(t, testenv.Options{Env: working(t, "LOG_LEVEL=warn", "EVENT_STREAM_CLIENTS="+strconv.Itoa(readers+stalled))})
 	db := openFile(t, filepath.Join(p.Dir, "data", "github-pr-manager.db"))
 	all := openStreams(t, p, readers)
@@ -256,7 +256,7 @@ func TestStalledReadersAreDropped(t *testing.T) {
 	began := time.Now()
 	var gone time.Duration
 	text := strings.Repeat("x", 300)
-	for range long(60, 80) {
+	for range testenv.Pick(60, 80) {
 		if _, err := db.Exec(`INSERT INTO changes (at, kind, key, text) SELECT 1, 'setting', '', '` + text +
 			`' FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30) SELECT i FROM n)`); err != nil {
 			t.Fatal(err)
@@ -373,7 +373,7 @@ func TestEventStreamResumesOverRestarts(t *testing.T) {
 				}
 			}()
 
-			for _, end := range long([]syscall.Signal{syscall.SIGKILL, syscall.SIGTERM}, slices.Repeat([]syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGTERM}, 7)) {
+			for _, end := range testenv.Pick([]syscall.Signal{syscall.SIGKILL, syscall.SIGTERM}, slices.Repeat([]syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGTERM}, 7)) {
 				time.Sleep(700 * time.Millisecond)
 				p.Signal(t, end)
 				p.Wait(t, 28*time.Second)
