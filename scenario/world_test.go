@@ -55,16 +55,17 @@ type world struct {
 	url   string // of the database
 	token bool
 
-	hub   *githubtest.Server
-	repo  *githubtest.Repo
-	fork  *githubtest.Repo
-	ci    *githubtest.App
-	self  *githubtest.App
-	hook  *githubtest.Hook
-	pulls map[string]*githubtest.PR
-	runs  map[string]*githubtest.Check
-	log   *lockedBuffer
-	again map[string]int // tries of a delivery that were answered by one more; nil before the first stop
+	hub       *githubtest.Server
+	repo      *githubtest.Repo
+	fork      *githubtest.Repo
+	ci        *githubtest.App
+	self      *githubtest.App
+	hook      *githubtest.Hook
+	installed *githubtest.Installation
+	pulls     map[string]*githubtest.PR
+	runs      map[string]*githubtest.Check
+	log       *lockedBuffer
+	again     map[string]int // tries of a delivery that were answered by one more; nil before the first stop
 
 	mu      sync.Mutex
 	handler http.Handler // of the running service; nil while it is stopped
@@ -72,7 +73,9 @@ type world struct {
 	writes  int       // of the service, to its database and to GitHub
 	busy    time.Time // the last time that it did anything
 	reads   int       // of GitHub
-	marked  int       // journal entries that an earlier `writes` has seen
+	manners manners
+	post    postbox
+	marked  int // journal entries that an earlier `writes` has seen
 }
 
 // A life is one process of the service.
@@ -156,7 +159,7 @@ func (s *world) connect() {
 		return
 	}
 	s.hook = s.self.Hook(o)
-	s.self.Install(s.hub.Org("octo"), s.repo)
+	s.installed = s.self.Install(s.hub.Org("octo"), s.repo)
 }
 
 // start brings the service up on what it has kept.
@@ -253,6 +256,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errStopped
 	}
 	graphql := strings.HasSuffix(r.URL.Path, "/graphql")
+	defer w.s.manners.note(r)()
 	resp, err := w.to.RoundTrip(r)
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
@@ -269,6 +273,9 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // deliver brings a webhook to the service.
 func (s *world) deliver(r *http.Request) (*http.Response, error) {
+	if s.post.take(r) {
+		return &http.Response{StatusCode: http.StatusAccepted, Body: http.NoBody, Request: r}, nil
+	}
 	s.mu.Lock()
 	h := s.handler
 	s.mu.Unlock()

@@ -162,8 +162,8 @@ func (a *App) connect(ctx context.Context, beside bool) (err error) {
 		return err
 	}
 	a.store, err = store.Open(ctx, a.cfg.DatabaseURL.Reveal(), store.Options{
-		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope, Lease: a.cfg.Lease,
-		SQLiteNoLock: beside,
+		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope, Route: delivery.Route,
+		Lease: a.cfg.Lease, SQLiteNoLock: beside,
 	})
 	return err
 }

@@ -87,7 +87,7 @@ func (w write) send(op, method, address string, body, into any) *pull.Fault {
 		}
 		q.body = text
 	}
-	if into != nil {
+	if q.accept = anAnswer; into != nil {
 		q.accept = reading(into)
 	}
 	f := w.c.do(w.ctx, w.scope, q)

@@ -100,7 +100,7 @@ func (c *Client) credentials(ctx context.Context, scope pull.Scope, on, rejected
 	if f != nil {
 		if f.Class == pull.FaultGone || f.Class == pull.FaultRefused {
 			// Uninstalled or suspended: nothing there is ours to see until the owner changes that.
-			f.Class, f.Status = pull.FaultGone, 0 // the status was about the token, not about what was asked for
+			f.Class, f.Status, f.Until = pull.FaultGone, 0, time.Time{} // the status was about the token, not about what was asked for
 			f.Message = fmt.Sprintf("installation %d of the App is not usable (%s)", installation, f.Message)
 		}
 		return "", f

@@ -210,7 +210,7 @@ func (c *Client) Trouble() (since time.Time, auth, ok bool) {
 
 // noteTrouble keeps the first of a row, and forgets it when GitHub answers.
 func (c *Client) noteTrouble(f *pull.Fault) {
-	if f == nil || (f.Class != pull.FaultAuth && f.Class != pull.FaultUnavailable && f.Class != pull.FaultUnclear) {
+	if !unanswered(f) {
 		c.trouble.Store(nil)
 		return
 	}

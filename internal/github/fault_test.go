@@ -96,6 +96,7 @@ func TestFaultsOfWrites(t *testing.T) {
 		{"504", always(504, ""), mergeIt, pull.FaultUnclear, "504"},
 		{"408", always(408, ""), mergeIt, pull.FaultUnclear, "408"},
 		{"a web page with 200", always(200, "<html>"), addBug, pull.FaultUnclear, "web page"},
+		{"a web page with 200, where nothing is awaited", always(200, "<html>"), removeBug, pull.FaultUnclear, "web page"},
 		{"half an answer", always(201, `{"id": 1`), mergeIt, pull.FaultUnclear, "not the JSON"},
 		{"202 without a word", always(202, `{}`), mergeIt, pull.FaultUnclear, "did not say"},
 		{"304", always(304, ""), addBug, pull.FaultUnclear, "304"},

@@ -23,6 +23,21 @@ const (
 	// contentPerHour keeps below GitHub's 500 content-creating requests an hour, which people share.
 	contentPerHour = 400
 
+	// queriesPerMinute keeps below the 2,000 points a minute that GitHub allows to GraphQL, at one point a query.
+	queriesPerMinute = 1500
+	// placeWait is how long a request waits for one of maxInFlight to end. When they take longer GitHub is in trouble,
+	// and whoever waits would keep others, of scopes that are well, from being served.
+	placeWait = 5 * time.Second
+
+	// A scope that GitHub does not answer is left alone for ever longer, and then tried with one request at a time.
+	// Only when several things fail in a row is it the scope; one pull request may just be too much for GitHub.
+	unansweredMost   = 3 // in a row
+	unansweredThings = 2 // among them
+	silenceLeast     = 2 * time.Second
+	silenceMost      = 30 * time.Second
+	// silenceTry is how often a single thing is tried, once nothing else of its scope has been answered for as long.
+	silenceTry = 40 * time.Second
+
 	minWait       = time.Second
 	maxWait       = time.Hour
 	secondaryWait = time.Minute // when GitHub says "slow down" without saying for how long
@@ -33,6 +48,7 @@ const (
 	reasonPrimary    = "primary"
 	reasonSecondary  = "secondary"
 	reasonRetryAfter = "retry_after"
+	reasonUnanswered = "unanswered"
 )
 
 // A resource is one of GitHub's primary budgets.
@@ -76,9 +92,13 @@ type limiter struct {
 	inFlight  int
 	freed     chan struct{} // closed when a request ends; made by whoever waits for that
 	lastWrite time.Time
-	writers   int         // waiting for their turn
-	spill     time.Time   // the turn that the last refused writer was given
-	content   []time.Time // content-creating requests of the last hour, oldest first
+	writers   int             // waiting for their turn
+	spill     time.Time       // the turn that the last refused writer was given
+	content   []time.Time     // content-creating requests of the last hour, oldest first
+	queries   []time.Time     // GraphQL requests of the last minute, oldest first
+	silent    int             // requests in a row that were not answered
+	silentOn  map[string]bool // what they were about
+	silence   time.Time       // since when
 	parked    time.Time
 	reason    string
 	strikes   int // secondary limits in a row
@@ -99,7 +119,13 @@ func (c *Client) limiter(scope pull.Scope) *limiter {
 // closed says until when a need can't be met, and why. The caller holds mu.
 func (l *limiter) closed(n need, now time.Time) (until time.Time, why string) {
 	if now.Before(l.parked) {
+		if l.reason == reasonUnanswered {
+			return l.parked, "GitHub does not answer"
+		}
 		return l.parked, "GitHub told us to wait (" + strings.ReplaceAll(l.reason, "_", " ") + ")"
+	}
+	if l.broken() && l.inFlight > 0 {
+		return now.Add(silenceLeast), "GitHub does not answer, and one request is trying whether it does again"
 	}
 	if b, ok := l.budgets[n.resource]; ok && now.Before(b.reset) && b.remaining <= n.reserve(b.limit) {
 		if b.remaining > 0 {
@@ -108,15 +134,57 @@ func (l *limiter) closed(n need, now time.Time) (until time.Time, why string) {
 		return b.reset, "GitHub's hourly limit is used up"
 	}
 	if n.content {
-		for len(l.content) > 0 && !now.Before(l.content[0].Add(time.Hour)) {
-			l.content = l.content[1:]
-		}
+		l.content = since(l.content, now.Add(-time.Hour))
 		most := contentPerHour - n.reserve(contentPerHour)
 		if over := len(l.content) - most; over >= 0 {
 			return l.content[over].Add(time.Hour), "GitHub limits how much may be written in an hour"
 		}
 	}
+	if n.resource == graphqlBudget {
+		l.queries = since(l.queries, now.Add(-time.Minute))
+		most := queriesPerMinute - n.reserve(queriesPerMinute)
+		if over := len(l.queries) - most; over >= 0 {
+			return l.queries[over].Add(time.Minute), "GitHub limits how much may be asked in a minute"
+		}
+	}
 	return time.Time{}, ""
+}
+
+// since drops what is not after a moment from the front of times.
+func since(times []time.Time, after time.Time) []time.Time {
+	for len(times) > 0 && !times[0].After(after) {
+		times = times[1:]
+	}
+	return times
+}
+
+// broken reports whether the scope as a whole gets no answers. The caller holds mu.
+func (l *limiter) broken() bool {
+	return l.silent >= unansweredMost && len(l.silentOn) >= unansweredThings
+}
+
+// unanswered counts a request about something that GitHub did not answer. It returns until when to leave the scope alone
+// for it, zero while it may be just that thing, and since when there has been no answer.
+func (l *limiter) unanswered(on string, now time.Time) (until, since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.silent++; l.silent == 1 {
+		l.silence, l.silentOn = now, make(map[string]bool)
+	}
+	if len(l.silentOn) < unansweredThings {
+		l.silentOn[on] = true
+	}
+	if l.broken() && !now.Before(l.parked) { // those that were on their way together count once
+		until = now.Add(min(silenceLeast<<min(l.silent-unansweredMost, 10), silenceMost))
+	}
+	return until, l.silence
+}
+
+// answered ends a row of requests without an answer.
+func (l *limiter) answered() {
+	l.mu.Lock()
+	l.silent = 0
+	l.mu.Unlock()
 }
 
 // check reports whether a need could be met now, without taking anything.
@@ -133,6 +201,7 @@ func (l *limiter) check(n need, on string) *pull.Fault {
 // between writes, never for a budget.
 func (l *limiter) acquire(ctx context.Context, n need, on string) (release func(), f *pull.Fault) {
 	queued := false
+	var patience time.Time // until when to wait for a place
 	defer func() {
 		if queued {
 			l.mu.Lock()
@@ -180,7 +249,13 @@ func (l *limiter) acquire(ctx context.Context, n need, on string) (release func(
 			if l.freed == nil {
 				l.freed = make(chan struct{})
 			}
-			freed, wait = l.freed, requestTimeout
+			if patience.IsZero() {
+				patience = now.Add(placeWait)
+			}
+			if freed, wait = l.freed, patience.Sub(now); wait <= 0 {
+				l.mu.Unlock()
+				return nil, throttled(on, "GitHub answers slowly, and enough requests are on their way", now.Add(placeWait))
+			}
 		}
 		l.mu.Unlock()
 		t := time.NewTimer(wait)
@@ -200,6 +275,9 @@ func (l *limiter) take(n need, now time.Time) {
 	}
 	if n.content {
 		l.content = append(l.content, now)
+	}
+	if n.resource == graphqlBudget {
+		l.queries = append(l.queries, now)
 	}
 	if b, ok := l.budgets[n.resource]; ok {
 		b.remaining-- // until its answer says what is really left

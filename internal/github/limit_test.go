@@ -425,3 +425,75 @@ func FuzzRateLimit(f *testing.F) {
 		}
 	})
 }
+
+// A budget that is used up is believed to come back within a second to an hour, whatever the headers of a success say.
+func TestTheEndOfABudgetIsClamped(t *testing.T) {
+	for _, c := range []struct {
+		reset, wait time.Duration
+	}{{-time.Hour, time.Second}, {0, time.Second}, {10 * time.Minute, 10 * time.Minute}, {87600 * time.Hour, time.Hour}} {
+		synctest.Test(t, func(t *testing.T) {
+			h := always(200, `[{"id":5,"name":"bug"}]`, "X-RateLimit-Limit", "5000", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", at(c.reset))
+			w := newWorld(t, h)
+			if _, err := w.do(addBug); err != nil {
+				t.Fatal(err)
+			}
+			_, err := w.do(addBug)
+			if f := wantFault(t, "Apply", err, pull.FaultThrottled); f.Until.Sub(epoch) != c.wait {
+				t.Errorf("with the end %v away: until %v, want %v", c.reset, f.Until.Sub(epoch), c.wait)
+			}
+		})
+	}
+}
+
+// A scope that gets no answers is left alone for ever longer, tried with one request at a time, and back at once when
+// it is answered. One thing alone is no scope, and a no is an answer.
+func TestASilentScopeIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		status := 502
+		h := &hub{serve: func(int, sent) (*http.Response, error) {
+			return reply(status, map[bool]string{true: `[{"id":5,"name":"bug"}]`, false: `{"message":"so"}`}[status < 300])
+		}}
+		w := newWorld(t, h)
+		label := func(n int) error {
+			s := seven
+			s.Number = n
+			_, err := w.Apply(context.Background(), pull.ScopeToken, s, addBug)
+			return err
+		}
+		for range 5 {
+			wantFault(t, "one thing", label(1), pull.FaultUnclear)
+			time.Sleep(2 * time.Second)
+		}
+		status = 403
+		wantFault(t, "a no", label(1), pull.FaultRefused)
+		status = 502
+		for n := range 3 {
+			time.Sleep(2 * time.Second)
+			wantFault(t, "several things", label(n), pull.FaultUnclear)
+		}
+		if len(w.parked) != 1 || w.parked[0].reason != reasonUnanswered {
+			t.Fatalf("parked = %+v, want once, for silence", w.parked)
+		}
+		before, began := len(h.requests()), time.Now()
+		for time.Since(began) < 10*time.Minute {
+			if f, _ := pull.FaultOf(label(int(time.Since(began).Seconds()))); f.Class != pull.FaultThrottled && f.Class != pull.FaultUnclear {
+				t.Fatalf("a scope without answers: %v", f)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := len(h.requests()) - before; n < 18 || n > 26 {
+			t.Errorf("%d requests in ten minutes, want one in half a minute", n)
+		}
+		status = 201
+		began = time.Now()
+		for label(1) != nil && time.Since(began) < time.Hour {
+			time.Sleep(time.Second)
+		}
+		if took := time.Since(began); took > 31*time.Second {
+			t.Errorf("served again after %v, want within half a minute", took)
+		}
+		if err := label(2); err != nil {
+			t.Errorf("after an answer: %v", err)
+		}
+	})
+}

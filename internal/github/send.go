@@ -27,8 +27,10 @@ const (
 	// requestTimeout is longer than the ten seconds after which GitHub itself gives up.
 	requestTimeout = 15 * time.Second
 	maxBody        = 32 << 20
-	maxRedirects   = 3
-	maxMessage     = 400 // characters of GitHub's words that are kept in a fault
+	// copiesLag is after how long what GitHub has told of is in all of its copies.
+	copiesLag    = 5 * time.Second
+	maxRedirects = 3
+	maxMessage   = 400 // characters of GitHub's words that are kept in a fault
 )
 
 // A call is one request to GitHub, before it is signed.
@@ -65,6 +67,15 @@ type answer struct {
 // reading returns an accept that decodes a body of JSON.
 func reading(into any) func(answer) *pull.Fault {
 	return func(a answer) *pull.Fault { return a.decode(into) }
+}
+
+// anAnswer accepts any answer of GitHub's own: one without a body, or one of JSON.
+func anAnswer(a answer) *pull.Fault {
+	if len(bytes.TrimSpace(a.body)) == 0 {
+		return nil
+	}
+	var body json.RawMessage
+	return a.decode(&body)
 }
 
 // decode reads a body that has to be JSON. A proxy's page, or half an answer, says nothing about what was done.
@@ -149,10 +160,10 @@ func (c *Client) follow(ctx context.Context, scope pull.Scope, q call, secret st
 		if refusal != "" {
 			// A redirect means that nothing was done here.
 			f := &pull.Fault{Class: pull.FaultRefused, Op: q.on, Status: a.status, Message: refusal}
-			c.count(q, f)
+			c.count(scope, q, f)
 			return f
 		}
-		c.count(q, nil)
+		c.count(scope, q, nil)
 		q.url = to.String()
 	}
 }
@@ -186,7 +197,7 @@ func (c *Client) once(ctx context.Context, scope pull.Scope, q call, secret stri
 			f.Class = pull.FaultUnavailable
 		}
 		if caller.Err() == nil { // our own stopping is nobody's error
-			c.count(q, f)
+			c.count(scope, q, f)
 		}
 		return answer{}, f
 	}
@@ -248,7 +259,7 @@ func (c *Client) judge(scope pull.Scope, a answer, secret string) *pull.Fault {
 	if f != nil && secret != "" {
 		f.Message = strings.ReplaceAll(f.Message, secret, "…")
 	}
-	c.count(a.call, f)
+	c.count(scope, a.call, f)
 	return f
 }
 
@@ -274,8 +285,13 @@ func (c *Client) classify(scope pull.Scope, a answer) *pull.Fault {
 		return c.park(scope, f, a.header)
 	case a.status == http.StatusUnauthorized:
 		f.Class = pull.FaultAuth
+	case a.status == http.StatusForbidden && strings.Contains(text.message, "installation has been suspended"):
+		f.Class, f.Status = pull.FaultGone, 0 // about the installation, not about what was asked for
 	case a.status == http.StatusNotFound, a.status == http.StatusGone:
 		f.Class = pull.FaultGone
+		if a.status == http.StatusNotFound && !a.call.write {
+			f.Until = time.Now().Add(copiesLag).UTC()
+		}
 	case a.status == http.StatusConflict:
 		f.Class = pull.FaultMoved
 	case a.status == http.StatusRequestTimeout, a.status < 400, a.status >= 500:
@@ -293,22 +309,53 @@ func (c *Client) classify(scope pull.Scope, a answer) *pull.Fault {
 
 // park makes the whole scope wait, tells everybody once, and turns f into that.
 func (c *Client) park(scope pull.Scope, f *pull.Fault, h http.Header) *pull.Fault {
-	l, now := c.limiter(scope), time.Now()
-	until, reason := waitOf(h, now, l.strike)
+	now := time.Now()
+	until, reason := waitOf(h, now, c.limiter(scope).strike)
 	f.Class, f.Until = pull.FaultThrottled, until.UTC()
-	if more := l.park(until, reason, now); more > 0 {
-		c.metrics.Paused(reason, more)
-		c.log.Warn("GitHub told us to wait", telemetry.KeyScope, string(scope), telemetry.KeyUntil, until.UTC(), "reason", reason)
-		if scope != scopeJWT {
-			c.parked(scope, until.UTC(), reason)
-		}
-	}
+	c.pause(scope, until, reason, "GitHub told us to wait", now)
 	return f
 }
 
-// count tells the metrics how a request ended.
-func (c *Client) count(q call, f *pull.Fault) {
+// pause keeps a scope quiet, here and wherever else it is worked for.
+func (c *Client) pause(scope pull.Scope, until time.Time, reason, words string, now time.Time) {
+	more := c.limiter(scope).park(until, reason, now)
+	if more <= 0 {
+		return
+	}
+	c.metrics.Paused(reason, more)
+	c.log.Warn(words, telemetry.KeyScope, string(scope), telemetry.KeyUntil, until.UTC(), "reason", reason)
+	if scope != scopeJWT {
+		c.parked(scope, until.UTC(), reason)
+	}
+}
+
+// listen notes whether GitHub answers a scope at all. A scope that gets no answers is left alone for a while; a single
+// thing that gets none is worth another try at f.Until, when there has been no answer for long.
+func (c *Client) listen(scope pull.Scope, q call, f *pull.Fault) {
+	l := c.limiter(scope)
+	if !unanswered(f) {
+		l.answered()
+		return
+	}
+	now := time.Now()
+	until, since := l.unanswered(q.on, now)
+	if !until.IsZero() {
+		c.pause(scope, until, reasonUnanswered, "GitHub does not answer: it is left alone for a while", now)
+	}
+	if f.Class != pull.FaultUnclear && now.Sub(since) >= silenceTry {
+		f.Until = now.Add(silenceTry).UTC()
+	}
+}
+
+// unanswered reports whether a fault is none of the request's: GitHub does not take part.
+func unanswered(f *pull.Fault) bool {
+	return f != nil && (f.Class == pull.FaultAuth || f.Class == pull.FaultUnavailable || f.Class == pull.FaultUnclear)
+}
+
+// count tells the metrics, and the scope's limiter, how a request ended.
+func (c *Client) count(scope pull.Scope, q call, f *pull.Fault) {
 	c.noteTrouble(f)
+	c.listen(scope, q, f)
 	if f == nil {
 		c.metrics.APICall(q.op, "ok")
 		return

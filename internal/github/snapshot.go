@@ -164,8 +164,10 @@ func readPullErrors(e gqlError) *pull.Fault {
 	switch {
 	case e.Type == "NOT_FOUND" && e.at("defaults"):
 		return nil
-	case e.Type == "NOT_FOUND" && (e.at("repository") || e.at("repository", "pullRequest")):
+	case e.Type == "NOT_FOUND" && e.at("repository"):
 		f.Class = pull.FaultGone
+	case e.Type == "NOT_FOUND" && e.at("repository", "pullRequest"):
+		f.Class, f.Until = pull.FaultGone, time.Now().Add(copiesLag).UTC() // an event may be ahead of what GitHub shows
 	case e.Type == "FORBIDDEN" || e.Type == "INSUFFICIENT_SCOPES":
 		f.Class = pull.FaultRefused
 	}

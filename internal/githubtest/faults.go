@@ -2,6 +2,7 @@ package githubtest
 
 import (
 	"path"
+	"strings"
 	"time"
 )
 
@@ -10,6 +11,7 @@ type Fault struct {
 	Op     string // the operation, or a pattern of path.Match: "pulls.merge", "graphql.*"
 	Method string
 	Path   string // a pattern of path.Match for the whole path, without /api/v3
+	Repo   string // "octo/app": what is asked of it, over REST or GraphQL
 
 	Kind  Kind
 	After bool // the request takes effect first; only its answer is lost
@@ -29,14 +31,16 @@ type Kind int
 
 // The ways in which a request fails.
 const (
-	Answer    Kind = iota // an answer with Status, 502 unless set
-	Hang                  // no answer until the client gives up, or Delay has passed; then the true answer
-	Reset                 // the connection is reset
-	HTML                  // 200 with a page for people
-	Truncated             // the true answer, cut off in the middle
-	Partial               // GraphQL: data with a hole and an error
-	Exhausted             // the primary budget is used up
-	Secondary             // a secondary limit
+	Answer         Kind = iota // an answer with Status, 502 unless set
+	Hang                       // no answer until the client gives up, or Delay has passed; then the true answer
+	Reset                      // the connection is reset
+	HTML                       // 200 with a page for people
+	Truncated                  // the true answer, cut off in the middle
+	Partial                    // GraphQL: data with a hole and an error
+	Exhausted                  // the primary budget is used up
+	Secondary                  // a secondary limit
+	NoHost                     // the name can't be looked up: nothing is sent; by Transport only
+	BadCertificate             // somebody else's certificate: nothing is sent; by Transport only
 )
 
 // Fail adds a fault. Faults are tried in the order in which they were added. The result is for Hits and Heal.
@@ -73,7 +77,7 @@ func (i *Injected) Heal() {
 // fault returns the fault that the request meets, if any, and counts it.
 func (s *Server) fault(c *call) *Fault {
 	for _, f := range s.faults {
-		if f.Times == 0 || f.Method != "" && f.Method != c.method || !matches(f.Op, c.op) || !matches(f.Path, c.path) {
+		if f.Times == 0 || f.Method != "" && f.Method != c.method || !matches(f.Op, c.op) || !matches(f.Path, c.path) || f.Repo != "" && !strings.EqualFold(f.Repo, c.about()) {
 			continue
 		}
 		if f.Skip > 0 {
@@ -87,6 +91,19 @@ func (s *Server) fault(c *call) *Fault {
 		return f
 	}
 	return nil
+}
+
+// about is the full name of the repository that the request is about, or "".
+func (c *call) about() string {
+	owner, name := c.vars["owner"], c.vars["repo"]
+	if c.gql != nil {
+		owner, _ = c.gql.Variables["owner"].(string)
+		name, _ = c.gql.Variables["name"].(string)
+	}
+	if owner == "" {
+		return ""
+	}
+	return owner + "/" + name
 }
 
 func matches(pattern, name string) bool {

@@ -6,12 +6,15 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -383,6 +386,10 @@ func (s *Server) spoil(w http.ResponseWriter, c *call, f *Fault) bool {
 	case Reset:
 		s.write(c, 0)
 		panic(http.ErrAbortHandler)
+	case NoHost:
+		panic(unsent{&net.DNSError{Err: "no such host", Name: c.r.URL.Host, IsNotFound: true}})
+	case BadCertificate:
+		panic(unsent{&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: c.r.URL.Host}}})
 	case Answer:
 		s.answerFault(w, c, f)
 		return true
@@ -435,7 +442,10 @@ func (s *Server) answerFault(w http.ResponseWriter, c *call, f *Fault) {
 		status = http.StatusBadGateway
 	}
 	if message == "" {
-		message = map[int]string{401: "Bad credentials", 404: "Not Found", 500: "Server Error", 502: "Server Error", 503: "Service unavailable"}[status]
+		message = map[int]string{
+			401: "Bad credentials", 404: "Not Found", 451: "Repository access blocked",
+			500: "Server Error", 502: "Server Error", 503: "Service unavailable", 504: "We couldn't respond to your request in time.",
+		}[status]
 	}
 	if f.RetryAfter > 0 {
 		c.header.Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())))
@@ -446,7 +456,11 @@ func (s *Server) answerFault(w http.ResponseWriter, c *call, f *Fault) {
 		s.mu.Unlock()
 	}
 	s.write(c, status)
-	s.respond(w, c, status, encode(object{"message": message, "documentation_url": "https://docs.github.com/rest", "status": strconv.Itoa(status)}))
+	var text []byte
+	if status != http.StatusNotModified && status != http.StatusNoContent {
+		text = encode(object{"message": message, "documentation_url": "https://docs.github.com/rest", "status": strconv.Itoa(status)})
+	}
+	s.respond(w, c, status, text)
 }
 
 func (s *Server) answerHTML(w http.ResponseWriter, c *call) {

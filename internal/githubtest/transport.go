@@ -37,9 +37,12 @@ func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 		in.Host = req.URL.Host
 	}
 	rec := &recorder{header: http.Header{}}
-	aborted := rec.serve(t.h, in)
+	aborted, unsent := rec.serve(t.h, in)
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if unsent != nil {
+		return nil, unsent
 	}
 	if aborted && rec.status == 0 {
 		return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
@@ -68,20 +71,29 @@ type recorder struct {
 	body         bytes.Buffer
 }
 
-func (r *recorder) serve(h http.Handler, req *http.Request) (aborted bool) {
+// An unsent is what a handler panics with to say why its request never left the client.
+type unsent struct{ error }
+
+func (r *recorder) serve(h http.Handler, req *http.Request) (aborted bool, never error) {
 	defer func() {
-		if x := recover(); x != nil {
-			if err, ok := x.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+		switch x := recover().(type) {
+		case nil:
+		case unsent:
+			never = x.error
+		case error:
+			if !errors.Is(x, http.ErrAbortHandler) {
 				panic(x)
 			}
 			aborted = true
+		default:
+			panic(x)
 		}
 	}()
 	h.ServeHTTP(r, req)
 	if r.status == 0 {
 		r.WriteHeader(http.StatusOK)
 	}
-	return false
+	return false, nil
 }
 
 func (r *recorder) Header() http.Header { return r.header }

@@ -607,6 +607,18 @@ func (r *Repo) Rename(by *User, name string) {
 	r.s.fire(r, "repository", "renamed", actor{user: by}, object{"changes": object{"repository": object{"name": object{"from": old}}}})
 }
 
+// Transfer gives the repository to another account. Requests to the former name are answered 301.
+func (r *Repo) Transfer(by, to *User) {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	from := r.owner
+	r.owner = to
+	r.s.byName[strings.ToLower(r.full())] = r
+	r.s.fire(r, "repository", "transferred", actor{user: by}, object{"changes": object{"owner": object{"from": object{
+		map[bool]string{true: "organization", false: "user"}[from.Type == "Organization"]: from.json(),
+	}}}})
+}
+
 // Delete removes the repository, as GitHub shows it; a fork's pull requests stay open without a head repository.
 func (r *Repo) Delete(by *User) {
 	s := r.s

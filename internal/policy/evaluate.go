@@ -245,10 +245,10 @@ func (d *decider) lastWrite(label string) pull.Intent {
 }
 
 // turn puts a label on or takes it off, unless the service did the opposite a moment ago and has gone back and forth a
-// few times already. last is what it wrote last.
+// few times already: a try that came to nothing is no change of mind. last is what it wrote last.
 func (d *decider) turn(rule *Rule, a pull.Action, last pull.Intent) {
 	before, _ := d.was.Intent(a.Kind, a.Target)
-	if until := last.DoneAt.Add(restlessFor); before.Attempt > restlessAfter && last.Action.Kind != a.Kind && d.now.Before(until) {
+	if until := last.DoneAt.Add(restlessFor); before.Attempt > restlessAfter && before.Status == pull.Done && last.Action.Kind != a.Kind && d.now.Before(until) {
 		rule.Outcome, rule.Why = Withheld, []Reason{{Code: LabelRestless, Label: a.Target, Until: until.UTC(), Who: []string{WhoPolicy}}}
 		d.lookAt(until)
 		return

@@ -10,11 +10,13 @@ import (
 // that crosses from the client to the passes; everything about retrying follows from its class.
 type Fault struct {
 	Class   FaultClass
-	Op      string    // the operation, on what: "merge octo/app#7"
-	Status  int       // HTTP; 0 when there was no answer
-	Message string    // GitHub's words, or the transport's
-	Until   time.Time // Throttled: nothing of the scope before then
-	Err     error     // the cause, where there is one
+	Op      string // the operation, on what: "merge octo/app#7"
+	Status  int    // HTTP; 0 when there was no answer
+	Message string // GitHub's words, or the transport's
+	// Until: nothing of a Throttled scope before then. For Unavailable, Auth and Gone: when another try may help; zero where
+	// that is not known.
+	Until time.Time
+	Err   error // the cause, where there is one
 }
 
 // A FaultClass says what to do about a fault.

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
+
+// lagging is how many times a 404 may be a copy of GitHub's that lags behind.
+const lagging = 3
 
 // act carries one action out: fence and write-ahead, request, result. It returns the memory after it, and a non-nil
 // end when the pass must not go on.
@@ -17,7 +21,8 @@ import (
 //
 //	done       the result and what it teaches are written
 //	refused    a definite no: kept with GitHub's words; withheld until it may have changed; the pass goes on
-//	passing    a definite no that passes: the same, for seconds instead of hours
+//	passing    a definite no that passes: the same, for seconds instead of hours; a 404 about what has just been seen may
+//	           pass, since GitHub's copies lag, so it is taken for one the first few times
 //	moved      the precondition failed, so what was decided is about the past: look again, ever later when that goes on
 //	unclear    it may have happened: the row stays "executing", and the next pass reads back before repeating
 //	throttled  the scope is parked; the intention waits and is wanted again
@@ -51,7 +56,11 @@ func (p *pass) act(ctx context.Context, s pull.Snapshot, a pull.Action, m pull.M
 		p.log.Info("did "+string(a.Kind), telemetry.KeyAction, a.Kind, telemetry.KeyTarget, a.Target, telemetry.KeySHA, a.SHA.Short(),
 			telemetry.KeyAttempt, in.Attempt, "why", a.Why, telemetry.KeyTook, time.Since(began).Round(time.Millisecond))
 	case isFault && (fault.Class == pull.FaultRefused || fault.Class == pull.FaultPassing || fault.Class == pull.FaultGone):
-		in.Status, in.Error, in.Passing = pull.Failed, fault.Message, fault.Class == pull.FaultPassing
+		lags := fault.Status == http.StatusNotFound && in.Failures < lagging && (in.Failures == 0 || in.Passing)
+		if in.Passing && fault.Class != pull.FaultPassing && !lags {
+			in.Failures = 0 // from here on it counts in hours
+		}
+		in.Status, in.Error, in.Passing = pull.Failed, fault.Message, fault.Class == pull.FaultPassing || lags
 		in.Failures++
 		p.o.Metrics.Action(a.Kind, "failed")
 		p.log.Warn("GitHub refused "+string(a.Kind), telemetry.KeyAction, a.Kind, telemetry.KeyTarget, a.Target,
@@ -67,11 +76,11 @@ func (p *pass) act(ctx context.Context, s pull.Snapshot, a pull.Action, m pull.M
 		end = &pull.PassResult{Outcome: pull.PassParked, NotBefore: until, Again: until}
 	case isFault && fault.Class != pull.FaultUnclear:
 		in.Status, in.Error, in.DoneAt = pull.Planned, fault.Message, time.Time{}
-		end = failed(err)
+		end = p.failed(err)
 	default: // unclear, or an error that nobody has classified: it may have happened
 		in.Status, in.Error, in.DoneAt = pull.Executing, err.Error(), time.Time{}
 		p.o.Metrics.Action(a.Kind, "unclear")
-		end = failed(err)
+		end = p.failed(err)
 		if !a.Repeatable() {
 			end.NotBefore = now.Add(readBackAfter)
 		}

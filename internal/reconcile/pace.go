@@ -9,15 +9,19 @@ import (
 
 // Every event costs a look, and every look a piece of the budget that a whole installation shares. Whoever may edit a
 // title can cause an event a second for hours. So a key has looksInHand, gets one back every lookEvery, and after that
-// waits for them: a busy pull request notices nothing, a noisy one is a few seconds late, and the others go on.
+// waits for them: a busy pull request notices nothing, a noisy one is a few seconds late, and the others go on. Of looks
+// that only checks ask for there are fewer in hand: thousands of them may report within a minute, and nobody watches each.
 const (
 	looksInHand = 60
+	checkLooks  = 6
 	lookEvery   = 10 * time.Second
 )
 
-// A pace is how many looks each key has had lately. The zero value is ready. It is kept in memory: what it forgets with
-// the process, or does not know of another replica, costs a few looks more.
+// A pace is how many looks each key has had lately. It is kept in memory: what it forgets with the process, or does not
+// know of another replica, costs a few looks more.
 type pace struct {
+	inHand int
+
 	mu    sync.Mutex
 	until map[pull.Key]time.Time // when the key has all its looks in hand again
 }
@@ -48,7 +52,7 @@ func (p *pace) took(k pull.Key, now time.Time) time.Time {
 	}
 	full = full.Add(lookEvery)
 	p.until[k] = full
-	if over := full.Sub(now) - looksInHand*lookEvery; over > 0 {
+	if over := full.Sub(now) - time.Duration(p.inHand)*lookEvery; over > 0 {
 		return now.Add(over)
 	}
 	return time.Time{}

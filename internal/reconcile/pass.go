@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,13 +55,18 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 	if !p.o.MayAct(snap.Repo) {
 		return pull.PassResult{Outcome: pull.PassIgnored}, nil // renamed or moved to where the service may not act
 	}
+	if p.claim.Scope.Installation() != 0 && !strings.EqualFold(snap.Repo.Owner, p.claim.Repo.Owner) {
+		// It belongs to another account now, which the installation has no rights in. An installation there, or one of the
+		// same account under a new name, sends events that say so.
+		return pull.PassResult{Outcome: pull.PassIgnored}, nil
+	}
 	now := p.store.Now()
 	settled, memory := settle(hist.Memory, snap, now)
 	look := p.Reconciler.decide(snap, pull.History{Memory: memory, LastValid: hist.LastValid, Problem: hist.Problem, DefaultsSeen: hist.DefaultsSeen}, now)
 	took := time.Since(began)
 	p.o.Metrics.Decided(took)
 
-	plan, err := p.plan(snap, look, settled, hist, took)
+	plan, err := p.plan(snap, &look, settled, memory, hist, took)
 	if err != nil {
 		return pull.PassResult{}, err
 	}
@@ -71,14 +77,22 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 }
 
 // unseen ends a pass whose snapshot could not be had.
+//
+// An event may be ahead of what GitHub's API shows: what an event about the pull request itself calls for and is not
+// there may be looked at once more. That look is nobody's, so it is of less priority, and the last.
+//
+// What waits for a budget is not held back: a more urgent hint may come that the budget still has something for.
 func (p *pass) unseen(err error) (pull.PassResult, error) {
 	if f, ok := pull.FaultOf(err); ok {
 		switch f.Class {
 		case pull.FaultGone:
-			return pull.PassResult{Outcome: pull.PassGone, Gone: true, Error: f.Error()}, nil
+			res := pull.PassResult{Outcome: pull.PassGone, Gone: true, Error: f.Error()}
+			if p.claim.Priority <= pull.Ordinary && !f.Until.IsZero() {
+				res.Again = p.byStore(f.Until)
+			}
+			return res, nil
 		case pull.FaultThrottled:
-			until := p.byStore(f.Until)
-			return pull.PassResult{Outcome: pull.PassParked, NotBefore: until, Again: until}, nil
+			return pull.PassResult{Outcome: pull.PassParked, Again: p.byStore(f.Until)}, nil
 		}
 	}
 	return pull.PassResult{}, err
@@ -111,8 +125,15 @@ func (r *Reconciler) Look(ctx context.Context, scope pull.Scope, repo pull.Repo,
 }
 
 // plan turns a decision into what is written down before anything is done: the difference between what is wanted and
-// what is there, with the report among it.
-func (p *pass) plan(s pull.Snapshot, look Look, settled []pull.Intent, hist pull.History, took time.Duration) (pull.Plan, error) {
+// what is there, with the report among it. A report that GitHub refused lately waits: then look asks for another look.
+func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.Memory, hist pull.History, took time.Duration) (pull.Plan, error) {
+	report, told := p.report(s, look.Decision)
+	if told {
+		if until, _, held := m.Withheld(report, p.store.Now()); held {
+			told = false
+			look.Decision.Again = sooner(look.Decision.Again, until)
+		}
+	}
 	d := look.Decision
 	tree, err := json.Marshal(d.Verdict)
 	if err != nil {
@@ -143,10 +164,8 @@ func (p *pass) plan(s pull.Snapshot, look Look, settled []pull.Intent, hist pull
 	for i := range plan.Actions {
 		plan.Actions[i].Why = notice.Why(d.Verdict, plan.Actions[i])
 	}
-	if report, ok := p.report(s, d); ok {
-		if _, _, held := d.Memory.Withheld(report, p.store.Now()); !held {
-			plan.Actions = append(plan.Actions, report)
-		}
+	if told {
+		plan.Actions = append(plan.Actions, report)
 	}
 	slices.SortStableFunc(plan.Actions, func(a, b pull.Action) int {
 		return slices.Index(pull.ActionKinds, a.Kind) - slices.Index(pull.ActionKinds, b.Kind)
@@ -204,12 +223,15 @@ func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision,
 
 // failed ends a pass that met an error; when it is made again is the store's backoff to say. GitHub's outages and the
 // database's make no dead letters.
-func failed(err error) *pull.PassResult {
-	f, ok := pull.FaultOf(err)
-	return &pull.PassResult{
-		Outcome: pull.PassFailed, Error: err.Error(),
-		Outage: ok && (f.Class == pull.FaultUnavailable || f.Class == pull.FaultAuth) || ofOutage(err),
+func (r *Reconciler) failed(err error) *pull.PassResult {
+	res := &pull.PassResult{Outcome: pull.PassFailed, Error: err.Error(), Outage: ofOutage(err)}
+	if f, ok := pull.FaultOf(err); ok && (f.Class == pull.FaultUnavailable || f.Class == pull.FaultAuth) {
+		res.Outage = true
+		if !f.Until.IsZero() {
+			res.NotBefore = r.byStore(f.Until)
+		}
 	}
+	return res
 }
 
 // byStore is a moment of this machine's clock as the store's clock will show it, which is what due times go by. It
@@ -236,6 +258,13 @@ func row(k pull.Key, s pull.Snapshot, d policy.Decision) pull.Row {
 // sooner returns the earlier of two moments; the zero time is never.
 func sooner(a, b time.Time) time.Time {
 	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
 		return b
 	}
 	return a

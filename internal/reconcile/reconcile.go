@@ -46,7 +46,8 @@ type Forge interface {
 // A Store keeps claims, memory and the ledger. Methods that take a claim fail with pull.ErrLost once somebody else
 // holds the key; after that nothing of the pass is written any more.
 type Store interface {
-	Claim(ctx context.Context, owner string, lease time.Duration) (pull.Claim, bool, error)
+	// ClaimOther takes the most urgent key that is due; of those that are as urgent, one of the scope last comes last.
+	ClaimOther(ctx context.Context, owner string, lease time.Duration, last pull.Scope) (pull.Claim, bool, error)
 	NextDue(ctx context.Context) (time.Time, bool, error)
 	Renew(ctx context.Context, c pull.Claim, lease time.Duration) error
 	History(ctx context.Context, c pull.Claim) (pull.History, error)
@@ -86,7 +87,9 @@ type Reconciler struct {
 	o        Options
 	wake     chan struct{}
 	policies policyCache
-	pace     pace
+	pace     pace // of all looks
+	checks   pace // of those that nothing more urgent than a check asked for
+	slow     slowScopes
 	outage   outage
 }
 
@@ -107,7 +110,10 @@ func New(f Forge, s Store, o Options) *Reconciler {
 	if o.Page == nil {
 		o.Page = func(pull.Repo, int) string { return "" }
 	}
-	return &Reconciler{forge: f, store: s, o: o, wake: make(chan struct{}, 1)}
+	return &Reconciler{
+		forge: f, store: s, o: o, wake: make(chan struct{}, 1),
+		pace: pace{inHand: looksInHand}, checks: pace{inHand: checkLooks},
+	}
 }
 
 // Wake says that a key may have become due. It never blocks.
@@ -142,10 +148,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		if ok {
 			trouble = 0
 			r.outage.over(r.o.Log)
-			passes.Go(func() {
-				defer func() { <-slots; r.Wake() }()
-				r.Pass(work, ctx.Done(), claim)
-			})
+			passes.Go(func() { r.hold(slots, claim.Scope, func() { r.Pass(work, ctx.Done(), claim) }) })
 			continue
 		}
 		<-slots
@@ -183,7 +186,7 @@ func (r *Reconciler) claim(ctx context.Context) (c pull.Claim, ok bool, wait tim
 	if wait = at.Sub(r.store.Now()); wait > 0 {
 		return c, false, min(wait, r.o.Poll), nil
 	}
-	c, ok, err = r.store.Claim(ctx, r.o.Owner, r.o.Lease)
+	c, ok, err = r.store.ClaimOther(ctx, r.o.Owner, r.o.Lease, r.slow.most())
 	// Due, and yet not to be had: another replica was faster, or its scope is parked. Either is over soon.
 	return c, ok && err == nil, min(100*time.Millisecond, r.o.Poll), err
 }
@@ -212,12 +215,14 @@ func (r *Reconciler) Pass(ctx context.Context, stop <-chan struct{}, c pull.Clai
 	}
 	if err != nil {
 		r.outage.met(err, log)
-		res = *failed(err)
+		res = *r.failed(err)
 	}
 	if res.Outcome == pull.PassDone {
-		if at := r.pace.took(c.Key, r.store.Now()); at.After(res.NotBefore) {
-			res.NotBefore = at
+		at := r.pace.took(c.Key, r.store.Now())
+		if c.Priority >= pull.Background {
+			at = later(at, r.checks.took(c.Key, r.store.Now()))
 		}
+		res.NotBefore = later(res.NotBefore, at)
 	}
 	attempts, rerr := r.store.Record(ctx, c, res)
 	if rerr != nil {

@@ -154,8 +154,9 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 			e.args[argReceived] = t.now.UnixMicro()
 		}
 	}
-	var due []string  // keys of repeated deliveries
-	var lain []string // that nobody would look at
+	var due []string          // keys of repeated deliveries
+	var lain []string         // that nobody would look at
+	var wide []*pull.Delivery // repeated ones that named no pull request, or several
 	fresh := 0
 	args := make([]any, 0, rows*insertColumns)
 	for chunk := range slices.Chunk(entries, rows) {
@@ -195,6 +196,8 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 				due = append(due, key.String)
 			case pull.DeliveryStatus(status) == pull.Dead, pull.DeliveryStatus(status) == pull.Discarded:
 				lain = append(lain, id)
+			case pull.DeliveryStatus(status) == pull.Processed:
+				wide = append(wide, &batch[e.first])
 			}
 			return nil
 		})
@@ -204,6 +207,11 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 	}
 	for _, id := range lain { // not taken in: there is no key yet to mark
 		if _, err := t.exec(reviveDelivery, id); err != nil {
+			return err
+		}
+	}
+	for _, d := range wide {
+		if err := t.lookAgain(d); err != nil {
 			return err
 		}
 	}
@@ -221,6 +229,22 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 		t.announce(pull.ChangeDelivery, "", plural(fresh, "delivery received", "deliveries received"))
 	}
 	return nil
+}
+
+// lookAgain makes due what a repeated delivery is about now. It has no key, so nothing waits for the looks.
+func (t *tx) lookAgain(d *pull.Delivery) error {
+	if t.s.o.Route == nil {
+		return nil
+	}
+	again := taken{Delivery: *d, route: t.s.o.Route(d.Hint)}
+	w := intakeWork{tx: t}
+	keys, err := w.resolve(&again)
+	for n, key := range keys {
+		if err == nil {
+			err = t.markAgain(key, t.now.Add(redeliverySettle+spread(n)), again.route.Priority)
+		}
+	}
+	return err
 }
 
 func plural(n int, one, many string) string {

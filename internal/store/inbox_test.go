@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -339,8 +340,8 @@ func TestIntakeSpreadsAPushToABase(t *testing.T) {
 		if err != nil || len(due) != open {
 			t.Fatalf("Due = %d keys, %v, want %d", len(due), err, open)
 		}
-		if first, last := due[0].DueAt.Sub(w.now()), due[open-1].DueAt.Sub(w.now()); first != time.Second || last != 11*time.Second {
-			t.Errorf("due from %v to %v, want from 1s to 11s", first, last)
+		if first, last := due[0].DueAt.Sub(w.now()), due[open-1].DueAt.Sub(w.now()); first != time.Second || last != time.Second+spread(open-1) || last > 31*time.Second {
+			t.Errorf("due from %v to %v, want from 1s to 30.8s", first, last)
 		}
 	})
 }
@@ -635,5 +636,35 @@ func TestReplicasShareTheWork(t *testing.T) {
 		if st.Received != deliveries || st.Duplicates != deliveries || st.Processed != deliveries || st.QueueLength != 0 {
 			t.Errorf("Stats = %+v, want %d received, repeated and processed, and nothing waiting", st, deliveries)
 		}
+	})
+}
+
+// A repeated delivery that named several pull requests, or none, is no more than a reason to look at what it is about.
+func TestARepeatedPushIsLookedAtAgain(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		route := func(pull.Hint) pull.Route { return pull.Route{Base: "main", Priority: pull.Bulk} }
+		w.o.Route = route
+		for n := 1; n <= 2; n++ {
+			w.run(`INSERT INTO pulls (key, repo_id, number, state, base) VALUES ($1, $2, $3, 'open', 'main')`, pull.PullKey(repoID, n).String(), repoID, n)
+		}
+		w.insert(w.delivery("push", 0))
+		w.intake(func(d pull.Delivery) pull.Route { return route(d.Hint) })
+		for range 2 {
+			w.pass(time.Second)
+			w.record(w.claim(), pull.PassResult{Outcome: pull.PassDone})
+		}
+		w.noClaim("both are looked at")
+		before := w.statuses()
+		if r := w.insert(w.delivery("push", 0)); !r[0].Duplicate {
+			t.Error("the push is not known")
+		}
+		if after := w.statuses(); !maps.Equal(before, after) {
+			t.Errorf("from %v to %v, want no change", before, after)
+		}
+		w.pass(time.Second)
+		for range 2 {
+			w.record(w.claim(), pull.PassResult{Outcome: pull.PassDone})
+		}
+		w.noClaim("both are looked at once more")
 	})
 }

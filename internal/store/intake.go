@@ -17,11 +17,19 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
-// A push to a base branch concerns many pull requests at once; they are looked at one after the other.
+// A push to a base branch concerns many pull requests at once; they are looked at one after the other. The first
+// spreadSoon of them come quickly, which is all of them for most repositories; thousands are looked at in the pace that
+// GitHub, which counts its own time, allows.
 const (
 	spreadStep = 50 * time.Millisecond
-	spreadMost = 10 * time.Second
+	spreadSoon = 200
+	spreadSlow = 200 * time.Millisecond
 )
+
+// spread is how much later than the first the n-th pull request is looked at.
+func spread(n int) time.Duration {
+	return time.Duration(min(n, spreadSoon))*spreadStep + time.Duration(max(n-spreadSoon, 0))*spreadSlow
+}
 
 // errUndecodable ends a delivery at once: no retry will make it readable.
 var errUndecodable = errors.New("what routing needs of it can't be decoded")
@@ -247,7 +255,7 @@ func (w *intakeWork) run(batch []taken) ([]pull.Attempt, error) {
 			}
 			due := w.now.Add(d.route.Settle)
 			if d.route.Base != "" && len(found) > 1 {
-				due = due.Add(min(time.Duration(n)*spreadStep, spreadMost))
+				due = due.Add(spread(n))
 			}
 			w.mark(key, due, d)
 			keys[i] = append(keys[i], key)

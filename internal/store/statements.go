@@ -209,7 +209,7 @@ var (
 	claimKey = sqlText("claim a key", `
 UPDATE work SET fence = fence + 1, lease_owner = $3, lease_until = $4, ready_at = $4, due_at = NULL,
   working_since = coalesce(working_since, first_due_at), first_due_at = NULL
-WHERE key = (SELECT key FROM work WHERE prio = $1 AND ready_at <= $2 AND `+parkedScopes+` AND `+notPaused+` ORDER BY ready_at LIMIT 1 `+skipLocked+`)
+WHERE key = (SELECT key FROM work WHERE prio = $1 AND ready_at <= $2 AND scope <> $5 AND `+parkedScopes+` AND `+notPaused+` ORDER BY ready_at LIMIT 1 `+skipLocked+`)
 RETURNING key, repo_id, scope, fence, gen, fails, working_since`)
 
 	repositoryName = sqlText("read a repository's name", `SELECT owner, name FROM repositories WHERE id = $1`)

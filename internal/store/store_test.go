@@ -270,7 +270,7 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 	}{
 		{takeReceived, []any{1, 1, 1}, "webhook_logs_received"},
 		{takeNamed.of[len(bulkRows)-1], []any{1, 1, ""}, "webhook_logs_delivery"},
-		{claimKey, []any{1, 1, "", 1}, "work_claim"},
+		{claimKey, []any{1, 1, "", 1, ""}, "work_claim"},
 		{nextReady, []any{1}, "work_ready"},
 		{deliveriesDone, []any{"", 1, 1}, "webhook_logs_queued"},
 		{deadDone, []any{"", 1, 1}, "webhook_logs_dead"},

@@ -32,34 +32,23 @@ func backoff(name string, fails int) time.Duration {
 //
 // A key whose holder vanished comes back when its lease has run out, whether or not anything new was heard of it.
 func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration) (pull.Claim, bool, error) {
+	return s.ClaimOther(ctx, owner, lease, "")
+}
+
+// ClaimOther is Claim, but keys of one scope come after others that are as urgent.
+func (s *Store) ClaimOther(ctx context.Context, owner string, lease time.Duration, last pull.Scope) (pull.Claim, bool, error) {
 	var c pull.Claim
-	var found bool
 	err := s.write(ctx, "claim", func(t *tx) error {
-		found = false
 		until := t.now.Add(lease).Truncate(time.Microsecond)
+		found := false
 		for prio := pull.Urgent; prio <= pull.Bulk && !found; prio++ {
-			var key, scope string
-			var repo int64
-			var since sql.NullInt64
 			var err error
 			c = pull.Claim{Priority: prio, Until: until}
-			found, err = t.row(claimKey, []any{int64(prio), t.now.UnixMicro(), owner, until.UnixMicro()},
-				&key, &repo, &scope, &c.Fence, &c.Gen, &c.Fails, &since)
+			found, err = t.claim(&c, owner, last)
+			if err == nil && !found && last != "" {
+				found, err = t.claim(&c, owner, "")
+			}
 			if err != nil {
-				return err
-			}
-			if !found {
-				continue
-			}
-			if c.Key, err = pull.ParseKey(key); err != nil {
-				return err
-			}
-			c.Scope, c.Since = pull.Scope(scope), moment(since)
-			if c.Since.IsZero() {
-				c.Since = t.now
-			}
-			c.Repo.ID = repo
-			if _, err := t.row(repositoryName, []any{repo}, &c.Repo.Owner, &c.Repo.Name); err != nil {
 				return err
 			}
 		}
@@ -68,7 +57,27 @@ func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration) (p
 		}
 		return nil
 	})
-	return c, found && err == nil, err
+	return c, err == nil && c.Fence != 0, err
+}
+
+// claim takes a key of c's priority that is due and not of a scope.
+func (t *tx) claim(c *pull.Claim, owner string, not pull.Scope) (bool, error) {
+	var key, scope string
+	var since sql.NullInt64
+	found, err := t.row(claimKey, []any{int64(c.Priority), t.now.UnixMicro(), owner, c.Until.UnixMicro(), string(not)},
+		&key, &c.Repo.ID, &scope, &c.Fence, &c.Gen, &c.Fails, &since)
+	if err != nil || !found {
+		return false, err
+	}
+	if c.Key, err = pull.ParseKey(key); err != nil {
+		return false, err
+	}
+	c.Scope, c.Since = pull.Scope(scope), moment(since)
+	if c.Since.IsZero() {
+		c.Since = t.now
+	}
+	_, err = t.row(repositoryName, []any{c.Repo.ID}, &c.Repo.Owner, &c.Repo.Name)
+	return err == nil, err
 }
 
 // NextDue returns the earliest moment at which a key can be claimed; ok is false when there is none. It may be a little
@@ -136,7 +145,9 @@ func (s *Store) Record(ctx context.Context, c pull.Claim, r pull.PassResult) ([]
 			fails = 0
 			attempts, err = t.deliveriesDone(c)
 		case pull.PassFailed:
-			fails++
+			if !r.Outage || r.NotBefore.IsZero() { // who says when to try again asks for no longer wait the next time
+				fails++
+			}
 			dead = fails >= pull.MaxFails && !r.Outage
 			attempts, err = t.deliveriesFailed(c, r.Error, dead)
 		case pull.PassParked:

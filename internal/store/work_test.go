@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -461,5 +462,37 @@ func TestAPullRequestThatIsGone(t *testing.T) {
 		w.insert(w.delivery("status", 0))
 		w.intake(func(pull.Delivery) pull.Route { return pull.Route{SHA: "aaa"} })
 		w.noClaim("its head is no longer an open one")
+	})
+}
+
+// Another installation comes before one that GitHub answers slowly, unless the latter's work is more urgent.
+func TestClaimOther(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		route := func(p pull.Priority) func(pull.Delivery) pull.Route {
+			return func(d pull.Delivery) pull.Route { return pull.Route{Numbers: d.Hint.Numbers, Priority: p} }
+		}
+		of := func(id string, number int, installation int64) pull.Delivery {
+			d := w.delivery(id, number)
+			d.Hint.Repo.ID, d.Hint.Installation = installation, installation
+			return d
+		}
+		w.insert(of("a", 1, 1), of("b", 2, 1))
+		w.intake(route(pull.Ordinary))
+		w.pass(time.Second)
+		w.insert(of("c", 3, 2))
+		w.intake(route(pull.Ordinary))
+		w.insert(of("d", 4, 2))
+		w.intake(route(pull.Bulk))
+		var got []int
+		for range 4 {
+			c, ok, err := w.ClaimOther(w.ctx, "me", time.Minute, pull.ScopeApp(1))
+			if err != nil || !ok {
+				t.Fatalf("ClaimOther = %v, %v", ok, err)
+			}
+			got = append(got, c.Key.Number)
+		}
+		if want := []int{3, 1, 2, 4}; !slices.Equal(got, want) {
+			t.Errorf("claimed in the order %v, want %v", got, want)
+		}
 	})
 }

@@ -166,7 +166,7 @@ func NewMetrics(version, commit string) *Metrics {
 	for _, o := range []string{HintPushed, HintDropped, HintRefilled, HintTaken, HintStale, HintJunk} {
 		m.hints.WithLabelValues(o)
 	}
-	for _, reason := range []string{"primary", "secondary", "retry_after"} {
+	for _, reason := range []string{"primary", "secondary", "retry_after", "unanswered"} {
 		m.paused.WithLabelValues(reason)
 	}
 	for _, s := range []string{"0", "1", "2", "more", "none"} {
@@ -291,7 +291,7 @@ func (m *Metrics) Budget(resource string, ratio float64) {
 	m.budget.WithLabelValues(resource).Set(ratio)
 }
 
-// Paused counts seconds for which a scope was parked: reason is primary, secondary or retry_after.
+// Paused counts seconds for which a scope was parked: reason is primary, secondary, retry_after or unanswered.
 func (m *Metrics) Paused(reason string, d time.Duration) {
 	m.paused.WithLabelValues(reason).Add(d.Seconds())
 }
