@@ -34,7 +34,6 @@ type post struct {
 	rand    *rand.Rand
 	targets []string
 	turn    int
-	held    bool           // nothing is sent again for now
 	sent    map[string]int // by id: how often
 	acked   map[string]bool
 	fresh   map[string]int  // by id: how often it was called new
@@ -144,7 +143,7 @@ func (p *post) run(ctx context.Context) {
 		p.mu.Lock()
 		var due []parcel
 		now := time.Now()
-		for i := 0; i < len(p.again) && !p.held && p.under+len(due) < 32; {
+		for i := 0; i < len(p.again) && p.under+len(due) < 32; {
 			if d := p.again[i]; d.next.Before(now) {
 				due = append(due, d)
 				p.again = slices.Delete(p.again, i, i+1)
@@ -169,8 +168,9 @@ func (p *post) send(ctx context.Context, d parcel) (status int, answer string) {
 	turn := p.turn
 	p.mu.Unlock()
 	began := time.Now()
-	err := errors.New("there is no replica")
+	status, answer = 0, "there is no replica"
 	for i := range targets {
+		var err error
 		if status, answer, err = p.try(ctx, targets[(turn+i)%len(targets)], d); err == nil {
 			break
 		}
@@ -218,13 +218,6 @@ func (p *post) try(ctx context.Context, url string, d parcel) (status int, answe
 		return 0, "", fmt.Errorf("read the answer: %w", err)
 	}
 	return resp.StatusCode, string(text), nil
-}
-
-// hold keeps back what is to be sent again, or lets it go.
-func (p *post) hold(on bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.held = on
 }
 
 // aim says where parcels go from now on.
