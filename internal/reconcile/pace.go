@@ -13,14 +13,16 @@ import (
 // that only checks ask for there are fewer in hand: thousands of them may report within a minute, and nobody watches each.
 const (
 	looksInHand = 60
-	checkLooks  = 6
 	lookEvery   = 10 * time.Second
+	checkLooks  = 3
+	checkEvery  = 8 * time.Second
 )
 
 // A pace is how many looks each key has had lately. It is kept in memory: what it forgets with the process, or does not
 // know of another replica, costs a few looks more.
 type pace struct {
 	inHand int
+	every  time.Duration
 
 	mu    sync.Mutex
 	until map[pull.Key]time.Time // when the key has all its looks in hand again
@@ -50,9 +52,9 @@ func (p *pace) took(k pull.Key, now time.Time) time.Time {
 	if full.Before(now) {
 		full = now
 	}
-	full = full.Add(lookEvery)
+	full = full.Add(p.every)
 	p.until[k] = full
-	if over := full.Sub(now) - time.Duration(p.inHand)*lookEvery; over > 0 {
+	if over := full.Sub(now) - time.Duration(p.inHand)*p.every; over > 0 {
 		return now.Add(over)
 	}
 	return time.Time{}

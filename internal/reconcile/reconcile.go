@@ -112,7 +112,7 @@ func New(f Forge, s Store, o Options) *Reconciler {
 	}
 	return &Reconciler{
 		forge: f, store: s, o: o, wake: make(chan struct{}, 1),
-		pace: pace{inHand: looksInHand}, checks: pace{inHand: checkLooks},
+		pace: pace{inHand: looksInHand, every: lookEvery}, checks: pace{inHand: checkLooks, every: checkEvery},
 	}
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -136,9 +137,14 @@ func TestDiscard(t *testing.T) {
 			}
 		}
 		equal(t, "statuses", w.statuses(), map[string]pull.DeliveryStatus{"received": pull.Discarded, "queued": pull.Discarded, "done": pull.Processed})
-		if n := len(w.audited()); n != 3 { // with the claim by hand
-			t.Errorf("the audit log has %d rows, want 3: %v", n, w.audited())
+		var noted []string
+		for _, row := range w.audited() {
+			if strings.Contains(row, auditDiscard) {
+				noted = append(noted, row)
+			}
 		}
+		slices.Sort(noted)
+		equal(t, "audits", noted, []string{"carol@host queue.discard queued", "carol@host queue.discard received"})
 		if n := len(w.said(after)); n != 2 {
 			t.Errorf("the feed has %d new entries, want one a discarded delivery: %v", n, w.said(after))
 		}
@@ -258,6 +264,7 @@ func TestReplay(t *testing.T) {
 		w.discard("dropped")
 		w.run(`UPDATE webhook_logs SET body = NULL`) // its time is over; the hint is enough
 		w.pass(time.Hour)
+		rows := len(w.audited())
 		for _, id := range []string{"done", "dead", "dropped"} {
 			if !replay(id) {
 				t.Errorf("Replay(%s) = false", id)
@@ -269,6 +276,9 @@ func TestReplay(t *testing.T) {
 		if replay("unknown") {
 			t.Error("Replay of an unknown delivery = true")
 		}
+		equal(t, "audits", w.audited()[rows:], []string{
+			"carol@host deliveries.replay done", "carol@host deliveries.replay dead", "carol@host deliveries.replay dropped",
+		})
 		again := w.now()
 		w.intake(byNumber)
 		for _, id := range []string{"done", "dead", "dropped"} {
@@ -409,6 +419,7 @@ func TestDropDead(t *testing.T) {
 		if err != nil || len(letters) != 2 {
 			t.Fatalf("DeadLetters = %+v, %v", letters, err)
 		}
+		rows := len(w.audited())
 		for _, l := range letters {
 			if done, err := w.DropDead(w.ctx, carol, l); err != nil || !done {
 				t.Errorf("DropDead(%+v) = %v, %v", l, done, err)
@@ -422,6 +433,7 @@ func TestDropDead(t *testing.T) {
 				}
 			}
 		}
+		equal(t, "audits", w.audited()[rows:], []string{"carol@host queue.dead.drop pr:1296269#1", "carol@host queue.dead.drop c"})
 		equal(t, "statuses", w.statuses(), map[string]pull.DeliveryStatus{"a": pull.Discarded, "c": pull.Discarded})
 		w.pass(time.Hour)
 		w.intake(byNumber)
@@ -482,6 +494,52 @@ func TestARetriedDeadLetterMeetsANewHint(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestARetryWhileAPassIsBeingRecorded: the two transactions overlap, which only PostgreSQL lets them. The pass then has not
+// seen the deliveries wait that were dead a moment ago; another one has to.
+func TestARetryWhileAPassIsBeingRecorded(t *testing.T) {
+	w := newWorld(t, testenv.Postgres(t))
+	other := w.open()
+	w.hint("dead", 1)
+	w.kill(1)
+	l, _, err := w.DeadKey(w.ctx, pull.PullKey(repoID, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.hint("new", 1)
+	c, _ := w.claimed(1)
+	recorded := make(chan error, 1)
+	w.setHook(func(op string, committed bool) error {
+		if op != "retry a dead letter" || committed {
+			return nil
+		}
+		go func() {
+			_, err := other.Record(w.ctx, c, pull.PassResult{Outcome: pull.PassDone})
+			recorded <- err
+		}()
+		for range 500 {
+			if w.number(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0 {
+				return nil
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		return errors.New("the end of the pass does not wait for the retry: the test proves nothing")
+	})
+	if _, err := w.RetryDead(w.ctx, carol, l); err != nil {
+		t.Fatal(err)
+	}
+	w.setHook(nil)
+	if err := <-recorded; err != nil {
+		t.Fatal(err)
+	}
+	w.pass(time.Second)
+	if c, ok, err := w.Claim(w.ctx, "worker", lease); err != nil {
+		t.Fatal(err)
+	} else if ok {
+		w.record(c, pull.PassResult{Outcome: pull.PassDone})
+	}
+	equal(t, "statuses", w.statuses(), map[string]pull.DeliveryStatus{"dead": pull.Processed, "new": pull.Processed})
 }
 
 // TestRacesOfOperators: discards, retries, drops and replays, by two people at once, against workers and new hints. In the

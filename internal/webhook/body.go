@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"sync"
+	"time"
 )
 
 // The bounds of what bodies may take. GitHub caps payloads at 25 MB and sends nothing larger.
@@ -24,6 +26,9 @@ var (
 type budget struct {
 	mu   sync.Mutex
 	used int
+	idle []*buffer // large ones to be used again, the latest last
+	kept int       // bytes of those; with used never more than budgetAll
+	tidy *time.Timer
 }
 
 // take reserves n bytes, or reports that there is no room now. It never waits: whoever gets no room is told at once,
@@ -50,9 +55,15 @@ func (b *budget) give(n int) {
 
 // Buffers come in a few sizes. A body begins in the smallest and moves up as it really arrives: what a slow sender
 // announces costs nothing, only what it has sent does.
-var sizes = [...]int{4 << 10, 64 << 10, smallBody, 8 << 20, maxBody + 1}
+//
+// All are used again. Of the large ones those that are idle count too: left to the collector they would take as much
+// again as the budget allows, and in a pool, once for each size.
+var sizes = [...]int{4 << 10, 64 << 10, 256 << 10, smallBody, 8 << 20, maxBody + 1}
 
-var pools [len(sizes)]sync.Pool
+var pools [3]sync.Pool // of the small ones
+
+// idleFor is how long large buffers stay after they were used.
+const idleFor = 10 * time.Second
 
 // A buffer is a piece of the budget. Its zero value has no room.
 type buffer struct {
@@ -70,6 +81,9 @@ func (b *budget) newBuffer(n int) (*buffer, error) {
 	if !b.take(sizes[class]) {
 		return nil, errNoRoom
 	}
+	if class >= len(pools) {
+		return b.large(class), nil
+	}
 	if v, ok := pools[class].Get().(*buffer); ok {
 		v.b, v.from = v.b[:0], b
 		return v, nil
@@ -77,9 +91,54 @@ func (b *budget) newBuffer(n int) (*buffer, error) {
 	return &buffer{b: make([]byte, 0, sizes[class]), class: class, from: b}, nil
 }
 
+// large returns an idle buffer of the class, or a new one in place of idle ones of other classes.
+func (b *budget) large(class int) *buffer {
+	b.mu.Lock()
+	for i, v := range slices.Backward(b.idle) {
+		if v.class == class {
+			b.idle = slices.Delete(b.idle, i, i+1)
+			b.kept -= sizes[class]
+			b.mu.Unlock()
+			v.b = v.b[:0]
+			return v
+		}
+	}
+	b.trim()
+	b.mu.Unlock()
+	return &buffer{b: make([]byte, 0, sizes[class]), class: class, from: b}
+}
+
+// trim gives idle buffers up, the longest idle first, until all is within the budget. The caller holds mu.
+func (b *budget) trim() {
+	for len(b.idle) > 0 && b.used+b.kept > budgetAll {
+		b.kept -= sizes[b.idle[0].class]
+		b.idle = slices.Delete(b.idle, 0, 1)
+	}
+}
+
 func (v *buffer) free() {
-	v.from.give(sizes[v.class])
-	pools[v.class].Put(v)
+	b := v.from
+	if v.class < len(pools) {
+		b.give(sizes[v.class])
+		pools[v.class].Put(v)
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= sizes[v.class]
+	b.kept += sizes[v.class]
+	b.idle = append(b.idle, v)
+	b.trim()
+	if b.tidy == nil {
+		b.tidy = time.AfterFunc(idleFor, b.forget)
+	}
+}
+
+// forget leaves the idle buffers to the collector: the bodies of the moment are all small.
+func (b *budget) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.idle, b.kept, b.tidy = nil, 0, nil
 }
 
 // readBody reads a body to its end: at most maxBody bytes, with or without an announced length (-1). The caller frees

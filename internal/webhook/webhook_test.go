@@ -494,6 +494,47 @@ func TestBudgetKeepsRoomForSmallBodies(t *testing.T) {
 	v.free()
 }
 
+// TestIdleBuffersCount: what waits to be used again is within the budget, is used again, and is given up in the end.
+func TestIdleBuffersCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b budget
+		for _, n := range []int{2 << 20, maxBody, smallBody, 2 << 20} { // as many of each size as there is room for
+			var taken []*buffer
+			for {
+				v, err := b.newBuffer(n)
+				if err != nil {
+					break
+				}
+				if taken = append(taken, v); b.used+b.kept > budgetAll {
+					t.Fatalf("with %d of %d bytes: %d used and %d idle, more than the budget", len(taken), n, b.used, b.kept)
+				}
+			}
+			for _, v := range taken {
+				v.free()
+				if b.used+b.kept > budgetAll {
+					t.Fatalf("freeing those of %d bytes: %d used and %d idle, more than the budget", n, b.used, b.kept)
+				}
+			}
+		}
+		first, err := b.newBuffer(2 << 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.b = append(first.b, 'x')
+		first.free()
+		again, err := b.newBuffer(2 << 20)
+		if err != nil || again != first || len(again.b) != 0 {
+			t.Errorf("the last one to be freed is not used again, empty: %v", err)
+		}
+		again.free()
+		time.Sleep(idleFor)
+		synctest.Wait()
+		if b.kept != 0 || len(b.idle) != 0 || b.used != 0 {
+			t.Errorf("%d bytes used, %d idle after a while, want none", b.used, b.kept)
+		}
+	})
+}
+
 // TestReadBodyTakesOnlyWhatArrives: an announced length alone reserves nothing.
 func TestReadBodyTakesOnlyWhatArrives(t *testing.T) {
 	var b budget
