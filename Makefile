@@ -16,7 +16,7 @@ TOOL    := go tool -modfile=tools/go.mod
 BINARY  := bin/github-pr-manager
 
 .DEFAULT_GOAL := help
-.PHONY: help build run check test setup bench fuzz race vuln cover fmt tools screenshots clean
+.PHONY: help build run check test setup bench fuzz chaos race vuln cover fmt tools screenshots clean
 
 help: ## Print this list
 	@echo "GitHub PR Manager. Needs Go, git and make; the tests install the rest where they may."
@@ -44,6 +44,9 @@ bench: ## Measure what an acknowledgement costs, in ratios to what this machine 
 
 fuzz: ## Run each fuzz test for FUZZTIME (default 10s)
 	@scripts/fuzz
+
+chaos: ## Kill, freeze, starve and confuse the service for an hour or two; SEED=n plays a plan again, RUN=Test… a part
+	@scripts/chaos
 
 race: ## Run the tests under the race detector (needs gcc)
 	@scripts/race

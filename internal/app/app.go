@@ -96,6 +96,9 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 			a.Close()
 		}
 	}()
+	if err := a.arm(); err != nil {
+		return nil, err
+	}
 	if !o.NoListener {
 		if a.listener = o.Listener; a.listener == nil {
 			if a.listener, err = listen(ctx, cfg.Address()); err != nil {
@@ -127,7 +130,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 	committed := func([]pull.Delivery) { a.intake.Nudge() }
 	if cfg.RedisURL != "" {
 		a.hints, err = delivery.NewHints(a.store, a.metrics, a.log, delivery.HintOptions{
-			URL: cfg.RedisURL.Reveal(), Key: cfg.QueueKey, Lease: cfg.Lease, Told: func() { a.intake.Nudge() },
+			URL: cfg.RedisURL.Reveal(), Key: cfg.QueueKey, Lease: cfg.Lease, Told: a.told,
 		})
 		if err != nil {
 			return nil, err
@@ -135,7 +138,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 		committed = a.hints.Tell
 	}
 	a.inbox = delivery.NewInbox(a.store, a.metrics, a.log, delivery.Options{Committed: committed})
-	a.intake = delivery.NewIntake(a.store, a.metrics, a.log, delivery.IntakeOptions{
+	a.intake = delivery.NewIntake(a.shelf(), a.metrics, a.log, delivery.IntakeOptions{
 		Busy: a.inbox.Busy, Poll: o.Poll, Hints: a.hints,
 		Woken: func() { a.reconciler.Wake(); a.dashboard.Nudge() },
 	})
@@ -166,7 +169,8 @@ func (a *App) connect(ctx context.Context, beside bool) (err error) {
 		return err
 	}
 	a.store, err = store.Open(ctx, a.cfg.DatabaseURL.Reveal(), store.Options{
-		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope, Route: delivery.Route, SQLiteNoLock: beside,
+		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope, Route: delivery.Route,
+		Lease: a.cfg.Lease, SQLiteNoLock: beside,
 	})
 	return err
 }
@@ -184,10 +188,10 @@ func (a *App) passes() *reconcile.Reconciler {
 // routes joins what every package serves.
 func (a *App) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/webhook", webhook.New(webhook.Options{
+	mux.Handle("/webhook", failingBodies(webhook.New(webhook.Options{
 		Secrets: a.cfg.Secrets.Webhook, Validate: a.cfg.SignatureValidation, TrustedProxies: a.cfg.TrustedProxies,
 		RateLimit: a.cfg.RateLimit,
-	}, a.inbox, a.metrics, a.log))
+	}, a.entrance(), a.metrics, a.log)))
 	mux.HandleFunc("/health", a.health.ServeHealth)
 	mux.HandleFunc("/ready", a.health.ServeReady)
 	mux.Handle("/metrics", a.metrics.Handler(a.log))

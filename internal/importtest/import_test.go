@@ -68,6 +68,7 @@ var may = map[string][]string{
 	"scenario":              join(core, row, support, []string{"internal/app", "internal/githubtest", "internal/testenv"}),
 	"bench":                 join(core, row, support, []string{"internal/app", "internal/githubtest", "internal/testenv"}),
 	"test/browser":          {"internal/testenv"},
+	"test/chaos":            {"internal/testenv", "internal/githubtest"},
 	"test/process":          {"internal/testenv", "internal/githubtest"},
 }
 

@@ -28,11 +28,17 @@ const lagging = 3
 //	throttled  the scope is parked; the intention waits and is wanted again
 //	otherwise  nothing was sent: the pass fails and is made again
 func (p *pass) act(ctx context.Context, s pull.Snapshot, a pull.Action, m pull.Memory) (pull.Memory, *pull.PassResult, error) {
+	began := time.Now()
 	in, err := p.store.Start(ctx, p.claim, a, p.o.Lease)
 	if err != nil {
 		return m, nil, fmt.Errorf("write down %s %s: %w", a.Kind, a.Target, err)
 	}
-	began := time.Now()
+	if time.Since(began) > p.o.Lease {
+		// This process was frozen, and the lease that it has just extended is over: somebody else may have the key, and
+		// GitHub takes no fence. The row stays as after a crash, and the next pass finds out that nothing came of it.
+		return m, nil, fmt.Errorf("write down %s %s: it took longer than the lease: %w", a.Kind, a.Target, pull.ErrLost)
+	}
+	began = time.Now()
 	id, err := p.forge.Apply(ctx, p.claim.Scope, s, a)
 	if errors.Is(context.Cause(ctx), pull.ErrLost) {
 		return m, nil, pull.ErrLost

@@ -65,7 +65,17 @@ func (h *hand) Apply(_ context.Context, _ pull.Scope, _ pull.Snapshot, a pull.Ac
 }
 
 // A frozenStore is the store as a process sees it that stands still: its lease is not renewed.
-type frozenStore struct{ *store.Store }
+type frozenStore struct {
+	*store.Store
+	freeze map[string]time.Duration // "after start": when an action is written down, and not yet sent
+}
+
+func (f frozenStore) Start(ctx context.Context, c pull.Claim, a pull.Action, lease time.Duration) (pull.Intent, error) {
+	in, err := f.Store.Start(ctx, c, a, lease)
+	time.Sleep(f.freeze["after start"])
+	delete(f.freeze, "after start")
+	return in, err
+}
 
 func (frozenStore) Renew(context.Context, pull.Claim, time.Duration) error {
 	return errors.New("the process stands still")
@@ -87,7 +97,7 @@ func opened(t *testing.T) *store.Store {
 // TestAFrozenHolderWritesNothing: a worker that stands still for longer than its lease finds out, whatever it was doing,
 // that somebody else has its key, and writes nothing more anywhere.
 func TestAFrozenHolderWritesNothing(t *testing.T) {
-	for _, where := range []string{"after snapshot", "after apply"} {
+	for _, where := range []string{"after snapshot", "after start", "after apply"} {
 		t.Run(where, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx := t.Context()
@@ -109,7 +119,8 @@ func TestAFrozenHolderWritesNothing(t *testing.T) {
 						Owner: name, Lease: lease, Metrics: telemetry.NewMetrics("", ""), Log: slog.New(slog.DiscardHandler),
 					})
 				}
-				frozen := worker("frozen", frozenStore{s}, map[string]time.Duration{where: time.Minute})
+				freeze := map[string]time.Duration{where: time.Minute}
+				frozen := worker("frozen", frozenStore{s, freeze}, freeze)
 				other := worker("other", s, nil)
 
 				claim, ok, err := s.Claim(ctx, "frozen", lease)

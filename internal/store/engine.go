@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -281,7 +282,11 @@ func (s *Store) openPostgres(ctx context.Context, address string) error {
 	}
 	cfg.RuntimeParams["synchronous_commit"] = "on" // acknowledged means kept
 	set("application_name", "github-pr-manager")
-	set("idle_in_transaction_session_timeout", "30000") // a frozen replica gives its row locks up
+	frozen := 30 * time.Second
+	if s.o.Lease > 0 {
+		frozen = min(frozen, s.o.Lease)
+	}
+	set("idle_in_transaction_session_timeout", strconv.FormatInt(frozen.Milliseconds(), 10)) // a frozen replica gives its row locks up
 	// The statements are written for this level, and a stricter one would only make them fail.
 	cfg.RuntimeParams["default_transaction_isolation"] = "read committed"
 	// A server that vanished without a word is given up after half a minute.

@@ -43,6 +43,9 @@ type Options struct {
 	// Scope says whose budget at GitHub the work on a hint's repository is charged to. Without it: the installation
 	// that the hint names, else the token's.
 	Scope func(pull.Hint) pull.Scope
+	// Lease is how long a holder keeps a key without renewal: a replica that is frozen in the middle of a transaction gives
+	// up what it has locked by then, so that others can take its keys over. 0, and anything longer, is half a minute.
+	Lease time.Duration
 	// Route says what a repeated delivery is about that named no pull request, or several, the first time: they are looked
 	// at again. Without it, only the one pull request that a delivery named is.
 	Route func(pull.Hint) pull.Route

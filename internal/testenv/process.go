@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,12 +39,27 @@ func Binary(t testing.TB) string {
 	return build.path
 }
 
-// buildBinary names the result by its content: test processes that run at the same time may share it, and no one
-// overwrites a file that another is executing.
+// Build builds the program with more arguments for `go build`, such as -tags or -overlay, and returns its path. Unlike
+// [Binary] it builds whenever it is called; the result is named by its content all the same.
+func Build(t testing.TB, args ...string) string {
+	t.Helper()
+	path, err := goBuild(Root(t), args...)
+	if err != nil {
+		t.Fatalf("build the program with %q: %v", args, err)
+	}
+	return path
+}
+
 func buildBinary(root string) (string, error) {
 	if path := os.Getenv("TEST_BINARY"); path != "" {
 		return filepath.Abs(path)
 	}
+	return goBuild(root)
+}
+
+// goBuild names the result by its content: test processes that run at the same time may share it, and no one overwrites
+// a file that another is executing.
+func goBuild(root string, args ...string) (string, error) {
 	dir := filepath.Join(root, "bin", "test")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
@@ -54,11 +70,11 @@ func buildBinary(root string) (string, error) {
 	}
 	tmp.Close()
 	defer os.Remove(tmp.Name())
-	cmd := exec.Command("go", "build", "-o", tmp.Name(), "./cmd/github-pr-manager")
+	cmd := exec.Command("go", slices.Concat([]string{"build", "-o", tmp.Name()}, args, []string{"./cmd/github-pr-manager"})...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build ./cmd/github-pr-manager: %w\n%s", err, out)
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
 	}
 	content, err := os.ReadFile(tmp.Name())
 	if err != nil {
@@ -126,6 +142,12 @@ type Options struct {
 	Files int
 	// Timeout is how long it may take until then; default: 15 s, generous for a busy machine.
 	Timeout time.Duration
+	// Binary is the program; default: that of [Binary].
+	Binary string
+	// NoWait returns as soon as the process exists. The caller finds out when it answers.
+	NoWait bool
+	// Quiet leaves the log of a failed test to the caller, who has many processes.
+	Quiet bool
 }
 
 // A Process is a running program that [Start] started. It is killed when the test ends, if it hasn't been stopped.
@@ -166,9 +188,12 @@ func Start(t testing.TB, o Options) *Process {
 		URL: "http://" + net.JoinHostPort("127.0.0.1", port), Dir: o.Dir,
 		logs: &logs{}, ended: make(chan struct{}),
 	}
-	p.cmd = exec.Command(Binary(t), o.Args...)
+	if o.Binary == "" {
+		o.Binary = Binary(t)
+	}
+	p.cmd = exec.Command(o.Binary, o.Args...)
 	if o.Files > 0 {
-		p.cmd = exec.Command("sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(o.Files), Binary(t)}, o.Args...)...)
+		p.cmd = exec.Command("sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(o.Files), o.Binary}, o.Args...)...)
 	}
 	p.cmd.Dir = o.Dir
 	p.cmd.Env = Environ(t, o.Env...)
@@ -186,11 +211,14 @@ func Start(t testing.TB, o Options) *Process {
 		if p.Running() {
 			p.Kill(t)
 		}
-		if t.Failed() {
+		if t.Failed() && !o.Quiet {
 			t.Logf("output of github-pr-manager %s (%s):\n%s", strings.Join(o.Args, " "), p.cmd.ProcessState, p.Logs())
 		}
 	})
 
+	if o.NoWait {
+		return p
+	}
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for {
 		if !p.Running() {
