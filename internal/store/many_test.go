@@ -96,12 +96,10 @@ SELECT 'pr:%d#' || n.i, %d, n.i, 'token', 1, %d + n.i, %d + n.i, n.i %% 4, %d FR
 		}
 		slices.Sort(took)
 		high := took[len(took)*99/100]
-		if !long { // a busy machine, with the whole suite running: what must hold is that size costs nothing
-			high = took[len(took)*9/10]
-		}
 		t.Logf("%s: p50 %v, p99 %v, slowest %v of %d", what, took[len(took)/2].Round(10*time.Microsecond), took[len(took)*99/100].Round(10*time.Microsecond),
 			took[len(took)-1].Round(10*time.Microsecond), times)
-		if high > within {
+		// The short form runs beside the whole suite: the plans above are what it can tell, time is for the long form.
+		if long && high > within {
 			t.Errorf("%s: nearly all within %v with %d rows, want at most %v", what, high, rows, within)
 		}
 	}
@@ -173,7 +171,7 @@ SELECT 'pr:%d#' || n.i, %d, n.i, 'token', 1, %d + n.i, %d + n.i, n.i %% 4, %d FR
 	if gone < int64(rows/4-waiting-rows/100) || batches < rows/4/purgeBatch {
 		t.Errorf("%d of %d rows were forgotten in %d batches, want a quarter in batches of at most %d", gone, rows, batches, purgeBatch)
 	}
-	if p90 := took[len(took)*9/10]; p90 > 2*claimWithin {
+	if p90 := took[len(took)*9/10]; long && p90 > 2*claimWithin {
 		t.Errorf("a claim takes %v (p90) beside the purge, want at most %v", p90, 2*claimWithin)
 	}
 	measure("statistics after the purge", 50, statsWithin, stats)
