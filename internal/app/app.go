@@ -21,6 +21,7 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/github"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/reconcile"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/recovery"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/webhook"
@@ -75,6 +76,7 @@ type App struct {
 	hints      *delivery.Hints // nil without Redis
 	github     *github.Client
 	reconciler *reconcile.Reconciler
+	recovery   *recovery.Recovery
 	dashboard  *dashboard.Dashboard
 	handler    http.Handler
 	listener   net.Listener
@@ -141,6 +143,11 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 		Woken: func() { a.reconciler.Wake(); a.dashboard.Nudge() },
 	})
 	a.reconciler = a.passes()
+	a.recovery = recovery.New(a.github, a.store, recovery.Options{
+		Owner: owner(), Sweep: cfg.SweepInterval, Audit: cfg.AuditInterval,
+		MayAct: func(r pull.Repo) bool { return cfg.Repositories.Allows(r.Owner, r.Name) }, Named: cfg.Repositories.Named(),
+		Address: cfg.PublicURL + "/webhook", Metrics: a.metrics, Log: a.log,
+	})
 	a.dashboard = dashboard.New(reader{a.store}, dashboard.Options{
 		Token: cfg.Secrets.Dashboard, Origin: cfg.DashboardOrigin, PublicURL: cfg.PublicURL,
 		TrustedProxies: cfg.TrustedProxies, RateLimit: cfg.RateLimit,
@@ -251,6 +258,7 @@ func (a *App) watch() {
 		}
 		return telemetry.Check{Status: telemetry.CheckOK}
 	})
+	a.health.Register("recovery", false, func(context.Context) telemetry.Check { return a.recovery.Health() })
 	a.health.Register("queue", false, func(ctx context.Context) telemetry.Check {
 		p, paused, err := a.store.Paused(ctx)
 		switch {
@@ -268,6 +276,7 @@ func (a *App) watch() {
 	a.metrics.Gauge("github_dead_letters", "Deliveries that failed too often and wait for a person.", func() float64 { return a.stat().dead })
 	a.metrics.Gauge("github_oldest_delivery_seconds", "Age of the oldest delivery that is not yet processed.", func() float64 { return a.stat().oldest })
 	a.metrics.Gauge("github_oldest_due_seconds", "How long the most overdue key has been due.", func() float64 { return a.stat().overdue })
+	a.metrics.Gauge("github_audit_lag_seconds", "For how long GitHub's log of deliveries has not been compared with what is here.", a.recovery.Lag)
 	a.metrics.Gauge("github_sqlite_wal_bytes", "Length of SQLite's write-ahead log; 0 on PostgreSQL.", func() float64 { return float64(a.store.LogBytes()) })
 	a.metrics.Gauge("github_event_stream_clients", "Clients of /webhook/events.", func() float64 { return float64(a.dashboard.Clients()) })
 }

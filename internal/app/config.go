@@ -26,6 +26,7 @@ import (
 	"github.com/agnivade/levenshtein"
 	"github.com/joho/godotenv"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/visitor"
 )
 
@@ -83,6 +84,17 @@ func (r Repositories) Allows(owner, name string) bool {
 		}
 	}
 	return false
+}
+
+// Named returns the repositories that are named one by one.
+func (r Repositories) Named() []pull.Repo {
+	var named []pull.Repo
+	for _, p := range r {
+		if owner, name, _ := strings.Cut(p, "/"); name != "*" {
+			named = append(named, pull.Repo{Owner: owner, Name: name})
+		}
+	}
+	return named
 }
 
 // A Warning is something about the configuration that doesn't stop the start and that somebody should know.

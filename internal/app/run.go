@@ -50,6 +50,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	part(&workers, working, "intake", a.intake.Run)
 	part(&workers, working, "reconciler", a.reconciler.Run)
+	part(&workers, working, "recovery", a.recovery.Run)
 	part(&workers, working, "dashboard", a.dashboard.Run)
 	part(&workers, working, "store upkeep", a.store.Maintain)
 	part(&workers, working, "retention", a.retain)

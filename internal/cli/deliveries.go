@@ -20,13 +20,13 @@ func (w *world) deliveriesCommand() *cobra.Command {
 	return group(
 		&cobra.Command{
 			Use:   "deliveries",
-			Short: "Shows deliveries, and takes them in again",
+			Short: "Shows deliveries, takes them in again, and fetches those that never arrived",
 			Long: `Works on the database of DATABASE_URL directly, beside a running service or without one: whoever may open the database
 may operate.`,
 			Example: `  github-pr-manager deliveries list
   github-pr-manager deliveries show --body 72d3162e-cc78-11e3-81ab-4c9367dc0958`,
 		},
-		w.deliveriesListCommand(), w.deliveriesShowCommand(), w.deliveriesReplayCommand(),
+		w.deliveriesListCommand(), w.deliveriesShowCommand(), w.deliveriesReplayCommand(), w.deliveriesRecoverCommand(),
 	)
 }
 

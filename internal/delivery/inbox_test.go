@@ -486,7 +486,8 @@ type rowErrors []error
 func (r rowErrors) Error() string        { return "some rows" }
 func (r rowErrors) RowError(i int) error { return r[i] }
 
-// TestHangingDatabase is row D2: every sender has its 503 within two seconds, however long the database thinks.
+// TestHangingDatabase is row D2: every sender has its 503 within two seconds, however long the database thinks, and
+// sooner once it is known not to answer.
 func TestHangingDatabase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := func(ctx context.Context, _ []pull.Delivery) ([]pull.Receipt, error) {
@@ -501,8 +502,12 @@ func TestHangingDatabase(t *testing.T) {
 			go func() {
 				began := time.Now()
 				_, err := in.Accept(ctx, some(fmt.Sprint(i), 1))
-				if took := time.Since(began); !errors.Is(err, delivery.ErrUnavailable) || took > 2*time.Second {
-					t.Errorf("Accept = %v after %v, want %v within 2 s", err, took, delivery.ErrUnavailable)
+				most := 2 * time.Second
+				if i > 5 { // the first transaction has timed out
+					most /= 4
+				}
+				if took := time.Since(began); !errors.Is(err, delivery.ErrUnavailable) || took > most {
+					t.Errorf("Accept = %v after %v, want %v within %v", err, took, delivery.ErrUnavailable, most)
 				}
 			}()
 			time.Sleep(time.Second)

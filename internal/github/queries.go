@@ -4,7 +4,7 @@ package github
 type operation struct{ name, text string }
 
 // operations are all there are, for that test.
-var operations = []operation{pullRequestQuery, filesQuery, labelsQuery, reviewsQuery, checksQuery}
+var operations = []operation{pullRequestQuery, filesQuery, labelsQuery, reviewsQuery, checksQuery, openPullsQuery}
 
 // pageMost is GitHub's largest page.
 const pageMost = 100
@@ -47,6 +47,7 @@ query PullRequest($owner: String!, $name: String!, $number: Int!, $policy: Strin
       headRepository { databaseId name owner { login } }
       baseRefName
       baseRefOid
+      baseRef { target { oid } }
       isCrossRepository
       mergeable
       mergeStateStatus
@@ -64,7 +65,7 @@ query PullRequest($owner: String!, $name: String!, $number: Int!, $policy: Strin
         }
       }
       commits(last: 1) {
-        nodes { commit { oid statusCheckRollup { contexts(first: $page) { ...contexts } } } }
+        nodes { commit { oid statusCheckRollup { state contexts(first: $page) { ...contexts } } } }
       }
     }
   }
@@ -110,7 +111,7 @@ query PullRequestReviews($owner: String!, $name: String!, $number: Int!, $page: 
 query CommitChecks($owner: String!, $name: String!, $number: Int!, $oid: GitObjectID!, $page: Int!, $cursor: String) {
   repository(owner: $owner, name: $name) {
     object(oid: $oid) {
-      ... on Commit { oid statusCheckRollup { contexts(first: $page, after: $cursor) { ...contexts } } }
+      ... on Commit { oid statusCheckRollup { state contexts(first: $page, after: $cursor) { ...contexts } } }
     }
   }
 }
@@ -166,6 +167,7 @@ fragment reviews on PullRequestReviewConnection {
 
 const contextsFragment = `
 fragment contexts on StatusCheckRollupContextConnection {
+  ...counts
   pageInfo { hasNextPage endCursor }
   nodes {
     __typename
@@ -193,5 +195,13 @@ fragment contexts on StatusCheckRollupContextConnection {
       isRequired(pullRequestNumber: $number)
     }
   }
+}
+` + countsFragment
+
+// countsFragment says how many checks are in which state: what the sweep knows of them.
+const countsFragment = `
+fragment counts on StatusCheckRollupContextConnection {
+  checkRunCountsByState { state count }
+  statusContextCountsByState { state count }
 }
 `

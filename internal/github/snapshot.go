@@ -144,6 +144,9 @@ func (l *look) once() (s pull.Snapshot, again bool, f *pull.Fault) {
 	if p.HeadRef != nil && p.HeadRef.Target != nil {
 		s.HeadBranchTip = p.HeadRef.Target.OID
 	}
+	if p.BaseRef != nil && p.BaseRef.Target != nil {
+		s.BaseBranchTip = p.BaseRef.Target.OID
+	}
 	if p.HeadRepository != nil {
 		s.Head.Repo = p.HeadRepository.repo()
 	}
@@ -324,6 +327,7 @@ func (l *look) checks(s *pull.Snapshot, p *pullRequest) (again bool, f *pull.Fau
 		if head.StatusCheckRollup == nil {
 			return false, nil // nothing has reported yet
 		}
+		s.Rollup = head.StatusCheckRollup.String()
 		list := head.StatusCheckRollup.Contexts
 		for _, e := range list.Nodes {
 			if e != nil {
@@ -449,7 +453,7 @@ type (
 		MergeCommit                 *struct{ OID pull.SHA }
 		HeadRefName, BaseRefName    string
 		HeadRefOid, BaseRefOid      pull.SHA
-		HeadRef                     *struct{ Target *struct{ OID pull.SHA } }
+		HeadRef, BaseRef            *struct{ Target *struct{ OID pull.SHA } }
 		HeadRepository              *repository
 		IsCrossRepository           bool
 		Mergeable, MergeStateStatus string
@@ -471,7 +475,7 @@ type (
 	}
 	commit struct {
 		OID               pull.SHA
-		StatusCheckRollup *struct{ Contexts page[gqlContext] }
+		StatusCheckRollup *rollup
 	}
 	// page is a connection. GitHub's lists may hold nulls.
 	page[T any] struct {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -351,7 +352,11 @@ type (
 		node   any
 		cursor string
 	}
-	pageInfo struct{ connection }
+	pageInfo   struct{ connection }
+	stateCount struct {
+		typ, state string
+		count      int
+	}
 )
 
 func typeName(v any) string {
@@ -406,6 +411,8 @@ func typeName(v any) string {
 		return v.typ + "Edge"
 	case pageInfo:
 		return "PageInfo"
+	case stateCount:
+		return v.typ
 	}
 	panic(fmt.Sprintf("githubtest: GraphQL has no type for %T", v))
 }
@@ -563,6 +570,11 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 		return x.ofStatus(of, f, args)
 	case connection:
 		return x.ofConnection(of, f)
+	case stateCount:
+		if f.Name == "count" {
+			return of.count
+		}
+		return of.state
 	case edge:
 		if f.Name == "cursor" {
 			return of.cursor
@@ -1015,9 +1027,31 @@ func (x *gqlExec) ofRollup(o rollup, f *ast.Field, args map[string]any, path []a
 		// A run that was repeated stands beside its older ones.
 		runs, statuses := o.repo.runs[o.sha], o.repo.contexts(o.sha)
 		return x.page(f, args, path, "StatusCheckRollupContext", append(anys(runs), anys(statuses)...),
-			map[string]any{"checkRunCount": len(runs), "statusContextCount": len(statuses)})
+			map[string]any{
+				"checkRunCount": len(runs), "statusContextCount": len(statuses),
+				"checkRunCountsByState":      countsByState("CheckRunStateCount", runs, (*Check).runState),
+				"statusContextCountsByState": countsByState("StatusContextStateCount", statuses, func(st *Status) string { return strings.ToUpper(st.state) }),
+			})
 	}
 	return nil
+}
+
+// runState is a run's conclusion once it has one, else its status.
+func (c *Check) runState() string {
+	return strings.ToUpper(cmp.Or(c.conclusion, c.status))
+}
+
+// countsByState counts those that are in each state, states that nobody is in left out.
+func countsByState[T any](typ string, all []T, state func(T) string) []any {
+	counts := map[string]int{}
+	for _, x := range all {
+		counts[state(x)]++
+	}
+	out := []any{}
+	for _, s := range slices.Sorted(maps.Keys(counts)) {
+		out = append(out, stateCount{typ, s, counts[s]})
+	}
+	return out
 }
 
 func (x *gqlExec) ofPull(pr *PR, f *ast.Field, args map[string]any, path []any) any {

@@ -141,7 +141,10 @@ func (c *call) mutates() bool {
 	return c.method != http.MethodGet && c.method != http.MethodHead && c.op != "apps.create-installation-access-token" && c.route != graphqlRoute
 }
 
-func (c *call) creates() bool { return c.mutates() && c.method != http.MethodDelete }
+// creates reports whether the request counts towards the limits for content. Sending a webhook again makes nothing new.
+func (c *call) creates() bool {
+	return c.mutates() && c.method != http.MethodDelete && !strings.HasSuffix(c.op, ".redeliver-webhook-delivery")
+}
 
 func (c *call) resource() string {
 	if c.route == graphqlRoute {

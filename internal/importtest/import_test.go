@@ -26,7 +26,7 @@ var (
 	core = []string{"internal/pull", "internal/policy", "internal/mergequeue", "internal/notice"}
 	row  = []string{
 		"internal/webhook", "internal/delivery", "internal/store", "internal/github", "internal/dashboard",
-		"internal/reconcile",
+		"internal/reconcile", "internal/recovery",
 	}
 	support = []string{"internal/telemetry", "internal/visitor"}
 )
@@ -46,6 +46,7 @@ var may = map[string][]string{
 	"internal/github":    join(core, support),
 	"internal/dashboard": join(core, support),
 	"internal/reconcile": join(core, support),
+	"internal/recovery":  join(core, support),
 
 	"internal/telemetry":  {"internal/pull"},
 	"internal/visitor":    {},

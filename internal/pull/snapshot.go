@@ -38,7 +38,8 @@ type Snapshot struct {
 	Head          Branch    `json:"head"`
 	HeadBranchTip SHA       `json:"head_branch_tip"` // where the head branch is now; "" when it is gone
 	Base          Branch    `json:"base"`
-	Fork          bool      `json:"fork"` // the head branch is in another repository
+	BaseBranchTip SHA       `json:"base_branch_tip"` // where the base branch is now; Base.SHA is where it was at the last push to the head
+	Fork          bool      `json:"fork"`            // the head branch is in another repository
 	Mergeable     Mergeable `json:"mergeable"`
 	Behind        bool      `json:"behind"`  // GitHub says that the head must be brought up to date before a merge
 	Blocked       bool      `json:"blocked"` // GitHub's own rules (branch protection, rulesets) hold it back
@@ -55,6 +56,7 @@ type Snapshot struct {
 	ReviewsTruncated bool     `json:"reviews_truncated"`
 	Checks           []Check  `json:"checks"` // every run on the head, ours left out; a re-run appears beside its older runs
 	ChecksTruncated  bool     `json:"checks_truncated"`
+	Rollup           string   `json:"rollup"` // how many checks on the head are in which state, ours among them
 	Report           *Report  `json:"report"` // our own report on the head; nil while there is none
 }
 

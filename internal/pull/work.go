@@ -31,6 +31,7 @@ type Plan struct {
 	Settled []Intent  // open rows whose outcome the snapshot told: done, failed or superseded
 	Policy  *Document // set when this is a valid policy that the store does not know as the last valid one
 	Problem string    // why the current policy file is not valid; "" when it is
+	Sight   string    // what the pull request looks like from afar (Sight), for the sweep to compare with
 	// DefaultsSeen: the owner has defaults. It is remembered for every repository of the owner, for good.
 	DefaultsSeen bool
 }

@@ -35,7 +35,7 @@ func (o *outage) met(err error, log *slog.Logger) bool {
 	return true
 }
 
-// over notes that the store has written something.
+// over notes a pass that the store has failed nowhere.
 func (o *outage) over(log *slog.Logger) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -149,6 +149,7 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 		Settled: settled,
 		Policy:  look.Policy.NewlyValid,
 		Problem: look.Policy.Problem(),
+		Sight:   s.Sight().String(),
 
 		DefaultsSeen: look.Policy.DefaultsSeen && !hist.DefaultsSeen,
 	}

@@ -147,7 +147,6 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		claim, ok, wait, err := r.claim(ctx)
 		if ok {
 			trouble = 0
-			r.outage.over(r.o.Log)
 			passes.Go(func() { r.hold(slots, claim.Scope, func() { r.Pass(work, ctx.Done(), claim) }) })
 			continue
 		}
@@ -237,7 +236,9 @@ func (r *Reconciler) Pass(ctx context.Context, stop <-chan struct{}, c pull.Clai
 		}
 		return res
 	}
-	r.outage.over(r.o.Log)
+	if !ofOutage(err) {
+		r.outage.over(r.o.Log)
+	}
 	for _, a := range attempts {
 		r.o.Metrics.Attempt(a)
 	}

@@ -44,9 +44,9 @@ type name struct {
 }
 
 // The write-ahead log is written back by Maintain. Without one (a command, a process that hangs) the writer does it
-// itself, but late: 128 MiB.
+// itself, but late: 64 MiB.
 const (
-	pageSize        = 8192
+	pageSize        = 4096  // SQLite's own choice
 	lateCheckpoint  = 16384 // pages
 	walLimit        = 32 << 20
 	readConnections = 4
@@ -85,11 +85,14 @@ func (s *Store) openSQLite(ctx context.Context, path string) (err error) {
 func (s *Store) connect(ctx context.Context) (err error) {
 	q, path := s.sqlite, s.sqlite.path
 	q.prepared = make(map[*statement]*sql.Stmt)
-	// The page size is for new files; a page holds two to four compressed deliveries.
+	late, limit := int64(lateCheckpoint), int64(walLimit)
+	if q.ballast.size < ballastMost { // a small disk has no room for a long log, so its writer waits
+		late, limit = max(1, q.ballast.size/pageSize/2), q.ballast.size
+	}
 	writer := []string{
-		"busy_timeout(5000)", fmt.Sprintf("page_size(%d)", pageSize), "journal_mode(wal)",
-		"synchronous(full)", "foreign_keys(on)", fmt.Sprintf("wal_autocheckpoint(%d)", lateCheckpoint),
-		fmt.Sprintf("journal_size_limit(%d)", walLimit), "cache_size(-16384)", "temp_store(memory)",
+		"busy_timeout(5000)", "journal_mode(wal)",
+		"synchronous(full)", "foreign_keys(on)", fmt.Sprintf("wal_autocheckpoint(%d)", late),
+		fmt.Sprintf("journal_size_limit(%d)", limit), "cache_size(-16384)", "temp_store(memory)",
 	}
 	if q.db, err = sql.Open("sqlite", dsn(path, writer...)); err != nil {
 		return fmt.Errorf("open %s: %w", s.name, err)

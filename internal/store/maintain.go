@@ -123,3 +123,23 @@ func (s *Store) checkpoint(ctx context.Context) error {
 	}
 	return nil
 }
+
+// shorten writes the whole log back and gives its room to others. Writers wait meanwhile. While somebody reads what is in
+// the log, it can't be done.
+func (s *Store) shorten(ctx context.Context) error {
+	if err := s.checkpoint(ctx); err != nil {
+		return err
+	}
+	q := s.sqlite
+	select {
+	case q.turn <- struct{}{}:
+		defer func() { <-q.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	var busy, pages, moved int
+	if err := q.back.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	return nil
+}

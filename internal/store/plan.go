@@ -121,6 +121,11 @@ func (s *Store) Plan(ctx context.Context, c pull.Claim, p pull.Plan) error {
 		if err != nil {
 			return err
 		}
+		if p.Sight != "" {
+			if _, err := t.exec(sightByPass, c.Key.String(), c.Key.RepoID, int64(c.Key.Number), clean(p.Sight), t.now.UnixMicro()); err != nil {
+				return err
+			}
+		}
 		if err := t.setHeads(map[pull.Key]heading{c.Key: {p.Pull.Head, p.Pull.State != pull.Open}}); err != nil {
 			return err
 		}

@@ -54,6 +54,8 @@ func (s *Store) Purge(ctx context.Context, retention time.Duration) (int, error)
 		{dropChanges, cut.UnixMicro()},
 		{dropLedger, ids.UnixMicro()},
 		{dropHeads, ids.UnixMicro()},
+		{dropMissing, ids.UnixMicro()},
+		{dropSightings, ids.UnixMicro()},
 		{dropCommands, now.Add(-keepCommands).UnixMicro()},
 		{dropAudits, now.Add(-keepAudits).UnixMicro()},
 	} {

@@ -179,6 +179,10 @@ ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, name = excluded.name, sco
 
 const newDue = `CASE WHEN work.due_at IS NULL OR work.due_at > excluded.due_at THEN excluded.due_at ELSE work.due_at END`
 
+// freed is when a hint lifts not_before: it revives a dead key, and it goes ahead of bulk work that was only parked, since
+// that waits for a part of the budget that is kept for such hints. (3 is pull.Bulk.)
+const freed = `work.dead = 1 OR work.fails = 0 AND work.prio = 3 AND excluded.prio < 3`
+
 // mark is the upsert that makes keys due; scope is where a known key's scope comes from.
 func mark(scope string) string {
 	return `
@@ -189,9 +193,9 @@ ON CONFLICT (key) DO UPDATE SET
   prio = CASE WHEN work.due_at IS NULL OR work.prio > excluded.prio THEN excluded.prio ELSE work.prio END,
   due_at = ` + newDue + `,
   ready_at = CASE WHEN work.lease_owner IS NOT NULL THEN work.ready_at
-    WHEN work.dead = 0 AND work.not_before IS NOT NULL AND work.not_before > ` + newDue + ` THEN work.not_before
+    WHEN NOT (` + freed + `) AND work.not_before IS NOT NULL AND work.not_before > ` + newDue + ` THEN work.not_before
     ELSE ` + newDue + ` END,
-  not_before = CASE WHEN work.dead = 1 THEN NULL ELSE work.not_before END,
+  not_before = CASE WHEN ` + freed + ` THEN NULL ELSE work.not_before END,
   first_due_at = coalesce(work.first_due_at, excluded.first_due_at),
   fails = CASE WHEN work.dead = 1 THEN 0 ELSE work.fails END,
   dead = 0
@@ -290,6 +294,83 @@ UPDATE ledger SET status = 'executing', fence = $4, started_at = $5, error = '' 
 RETURNING `+ledgerColumns)
 	endIntent = sqlText("write an outcome", `
 UPDATE ledger SET status = $4, github_id = $5, error = $6, failures = $7, passing = $8, done_at = $9 WHERE key = $1 AND kind = $2 AND target = $3`)
+)
+
+// Recovery. The row of the lead is the first that its transactions lock.
+
+const missingColumns = `delivery_id, hook_id, missing.repo_id, coalesce(repositories.owner, ''), coalesce(repositories.name, ''), coalesce(repositories.scope, ''),
+  github_id, event, action, github_said, sent_at, lost, asked,
+  CASE WHEN EXISTS (SELECT 1 FROM webhook_logs WHERE webhook_logs.delivery_id = missing.delivery_id) THEN 1 ELSE 0 END`
+
+var (
+	lastBeat = sqlText("read the last beat", `SELECT beat_at FROM leads WHERE name = $1`)
+
+	// beat takes the lead when it is free or its holder's term has ended, and makes the holder's own term last longer.
+	beat = sqlText("say that a replica is alive", `
+INSERT INTO leads (name, owner, fence, until, beat_at) VALUES ($1, $2, 1, $3, $4)
+ON CONFLICT (name) DO UPDATE SET
+  fence = CASE WHEN leads.owner <> excluded.owner AND leads.until <= excluded.beat_at THEN leads.fence + 1 ELSE leads.fence END,
+  owner = CASE WHEN leads.until <= excluded.beat_at THEN excluded.owner ELSE leads.owner END,
+  until = CASE WHEN leads.owner = excluded.owner OR leads.until <= excluded.beat_at THEN excluded.until ELSE leads.until END,
+  beat_at = excluded.beat_at
+RETURNING owner, fence`)
+	holdLead = sqlText("check the lead's fence", `UPDATE leads SET fence = fence WHERE name = $1 AND owner = $2 AND fence = $3 RETURNING fence`)
+	resign   = sqlText("give the lead up", `UPDATE leads SET until = 0 WHERE name = $1 AND owner = $2 AND fence = $3`)
+
+	newestHeaders = sqlText("read the newest deliveries' headers", `SELECT repo_id, headers FROM webhook_logs WHERE repo_id IS NOT NULL ORDER BY seq DESC LIMIT $1`)
+	listHooks     = sqlText("list known webhooks", `SELECT hook_id, repo_id FROM hooks`)
+	setHook       = sqlText("note a webhook", `
+INSERT INTO hooks (hook_id, repo_id, seen_at) VALUES ($1, $2, $3) ON CONFLICT (hook_id) DO UPDATE SET repo_id = excluded.repo_id, seen_at = excluded.seen_at`)
+
+	readHookAudit = sqlText("read how far a webhook is audited", `SELECT since_at, done_at, top_at, next_page FROM hook_audits WHERE hook = $1`)
+	addHookAudit  = sqlText("begin to audit a webhook", `INSERT INTO hook_audits (hook, since_at) VALUES ($1, $2) ON CONFLICT (hook) DO NOTHING`)
+	setHookAudit  = sqlText("keep how far a webhook is audited", `
+UPDATE hook_audits SET done_at = $2, top_at = $3, next_page = $4, audited_at = $5 WHERE hook = $1`)
+
+	deliveriesHere = bulkText("find out which deliveries are here", `SELECT delivery_id FROM webhook_logs WHERE delivery_id IN ({rows})`, `$1`)
+
+	// addMissing answers with the deliveries that are new there, or that GitHub is now known to think delivered.
+	addMissing = sqlText("note a missing delivery", `
+INSERT INTO missing (delivery_id, hook_id, repo_id, github_id, event, action, github_said, sent_at, found_at, lost, next_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9)
+ON CONFLICT (delivery_id) DO UPDATE SET state = 'open', lost = 1, github_id = excluded.github_id, github_said = excluded.github_said, next_at = excluded.next_at, ended_at = NULL
+WHERE missing.lost = 0 AND excluded.lost = 1
+RETURNING found_at, lost`)
+	listMissing = sqlText("list missing deliveries", `
+SELECT `+missingColumns+` FROM missing LEFT JOIN repositories ON repositories.id = missing.repo_id
+WHERE state = 'open' AND (next_at <= $1 OR EXISTS (SELECT 1 FROM webhook_logs WHERE webhook_logs.delivery_id = missing.delivery_id))
+ORDER BY sent_at, delivery_id LIMIT $2`)
+	askMissing = sqlText("note that GitHub is asked for a delivery", `
+UPDATE missing SET asked = asked + 1, asked_at = $3, next_at = $4 WHERE delivery_id = $1 AND asked = $2 AND state = 'open'`)
+	notAskedMissing = sqlText("note that GitHub was not asked for a delivery", `
+UPDATE missing SET asked = asked - 1, next_at = $3 WHERE delivery_id = $1 AND asked = $2 AND state = 'open'`)
+	askMissingNow = sqlText("note that GitHub is asked for a delivery by hand", `
+UPDATE missing SET asked = asked + 1, asked_at = $2, next_at = $3, state = 'open', error = '', ended_at = NULL WHERE delivery_id = $1 AND asked_at <= $4`)
+	endMissing = sqlText("end a missing delivery", `
+UPDATE missing SET state = $2, error = $3, ended_at = $4 WHERE delivery_id = $1 AND state = 'open'`)
+
+	listSweepable = sqlText("list the repositories to look over", `
+SELECT repositories.id, owner, name, scope, coalesce(swept_at, 0), coalesce(requests, 0), coalesce(moved, 0), coalesce(retry_at, 0),
+  coalesce((SELECT max(pass_at) FROM sightings WHERE sightings.repo_id = repositories.id), 0)
+FROM repositories LEFT JOIN sweeps ON sweeps.repo_id = repositories.id ORDER BY coalesce(swept_at, 0), repositories.id`)
+	listSightings = sqlText("list what open pull requests look like", `
+SELECT number, by_pass, by_sweep FROM sightings WHERE repo_id = $1
+  AND NOT EXISTS (SELECT 1 FROM pulls WHERE pulls.key = sightings.key AND state <> 'open')`)
+	// sightByPass leaves pass_at as it was where a pass saw nothing new: a pull request that is looked at by the clock is
+	// not one where something moves.
+	sightByPass = sqlText("keep what a pass saw", `
+INSERT INTO sightings (key, repo_id, number, by_pass, pass_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (key) DO UPDATE SET by_pass = excluded.by_pass, pass_at = excluded.pass_at WHERE sightings.by_pass <> excluded.by_pass`)
+	sightsBySweep = bulkText("keep what a sweep saw", `
+INSERT INTO sightings (key, repo_id, number, by_sweep) VALUES {rows} ON CONFLICT (key) DO UPDATE SET by_sweep = excluded.by_sweep`, `($1, $2, $3, $4)`)
+	// markSwept leaves alone what is due as soon anyway.
+	markSwept = bulkText("mark keys due that a sweep found", strings.Replace(mark("excluded.scope"), "RETURNING",
+		"WHERE work.due_at IS NULL OR work.due_at > excluded.due_at\nRETURNING", 1), markRow)
+	setSweep = sqlText("keep the end of a sweep", `
+INSERT INTO sweeps (repo_id, swept_at, requests, moved, retry_at) VALUES ($1, $2, $3, $4, 0)
+ON CONFLICT (repo_id) DO UPDATE SET swept_at = excluded.swept_at, requests = excluded.requests, moved = excluded.moved, retry_at = 0`)
+	setRetry = sqlText("keep that a repository can't be looked over", `
+INSERT INTO sweeps (repo_id, retry_at) VALUES ($1, $2) ON CONFLICT (repo_id) DO UPDATE SET retry_at = excluded.retry_at`)
 )
 
 // Totals and the feed, always the last rows that a transaction touches.
@@ -433,6 +514,11 @@ DELETE FROM webhook_logs WHERE seq IN (SELECT seq FROM webhook_logs WHERE seq <=
 	dropLedger   = sqlText("forget what was done", `
 DELETE FROM ledger WHERE (key, kind, target) IN (SELECT ledger.key, kind, target FROM ledger JOIN pulls ON pulls.key = ledger.key
   WHERE status IN ('done', 'superseded') AND done_at < $1 AND pulls.state <> 'open' LIMIT $2)`)
+	dropMissing = sqlText("forget missing deliveries", `
+DELETE FROM missing WHERE delivery_id IN (SELECT delivery_id FROM missing WHERE state <> 'open' AND ended_at < $1 LIMIT $2)`)
+	dropSightings = sqlText("forget what closed pull requests looked like", `
+DELETE FROM sightings WHERE key IN (SELECT sightings.key FROM sightings JOIN pulls ON pulls.key = sightings.key
+  WHERE pass_at < $1 AND pulls.state <> 'open' LIMIT $2)`)
 	dropHeads = sqlText("forget heads", `
 DELETE FROM head_history WHERE (key, seen_at) IN (SELECT head_history.key, seen_at FROM head_history JOIN pulls ON pulls.key = head_history.key
   WHERE seen_at < $1 AND pulls.state <> 'open' LIMIT $2)`)

@@ -284,6 +284,10 @@ func TestHotStatementsUseTheirIndexes(t *testing.T) {
 		{openWithHead, []any{1, ""}, "open_heads_sha"},
 		{openIntoBase, []any{1, ""}, "pulls_base"},
 		{deliveriesOfKey, []any{"", 1}, "webhook_logs_key"},
+		{deliveriesHere.of[len(bulkRows)-1], []any{""}, "webhook_logs_delivery"},
+		{listMissing, []any{1, 1}, "missing_open"},
+		{listSightings, []any{1}, "sightings_repo"},
+		{listSweepable, nil, "sightings_repo"},
 	} {
 		if plan := w.plan(c.st, c.args...); !strings.Contains(plan, c.want) {
 			t.Errorf("%s doesn't use %s: %s", c.st.name, c.want, plan)

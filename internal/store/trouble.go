@@ -277,7 +277,7 @@ func (s *Store) mend(ctx context.Context) bool {
 				return false
 			}
 		case Full:
-			if s.checkpoint(ctx) != nil || s.sqlite.ballast.make() != nil {
+			if s.shorten(ctx) != nil || s.sqlite.ballast.make() != nil {
 				return false
 			}
 		}

@@ -76,6 +76,13 @@ type Metrics struct {
 	leasesLost prometheus.Counter
 	paused     *prometheus.CounterVec
 	secret     *prometheus.CounterVec
+	missing    prometheus.Counter
+	asked      prometheus.Counter
+	recovered  prometheus.Counter
+	gaveUp     prometheus.Counter
+	lost       prometheus.Counter
+	sweeps     *prometheus.CounterVec
+	sweptDue   prometheus.Counter
 	hints      *prometheus.CounterVec
 	redis      prometheus.Gauge
 
@@ -130,6 +137,13 @@ func NewMetrics(version, commit string) *Metrics {
 	m.leasesLost = plain(counter("github_leases_lost_total", "Passes that were stopped because another worker had taken their key over."))
 	m.paused = counter("github_paused_seconds_total", "Seconds for which a scope was parked, by reason.", "reason")
 	m.secret = counter("github_webhook_secret_used_total", "Accepted deliveries by the position of the secret that signed them.", "slot")
+	m.missing = plain(counter("github_deliveries_missing_total", "Deliveries that GitHub had in its log and that were not here."))
+	m.asked = plain(counter("github_deliveries_asked_again_total", "Times that GitHub was asked to send a missing delivery again."))
+	m.recovered = plain(counter("github_deliveries_recovered_total", "Missing deliveries that have come in."))
+	m.gaveUp = plain(counter("github_deliveries_gave_up_total", "Missing deliveries that GitHub did not deliver, however often it was asked."))
+	m.lost = plain(counter("github_lost_after_acknowledgement_total", "Deliveries that GitHub was told had arrived, and that were not here. It must stay 0."))
+	m.sweeps = counter("github_sweeps_total", "Looks over all open pull requests of a repository, by outcome.", "outcome")
+	m.sweptDue = plain(counter("github_sweep_due_total", "Pull requests that a sweep found changed with nobody having told of it."))
 	m.hints = counter("github_hints_total", "Items of the queue in Redis, by what became of them.", "outcome")
 	m.redis = prometheus.NewGauge(prometheus.GaugeOpts{Name: "github_redis_up", Help: "1 while the queue in Redis is used; 0 without REDIS_URL, or while it can't be."})
 	r.MustRegister(m.redis)
@@ -168,6 +182,9 @@ func NewMetrics(version, commit string) *Metrics {
 	}
 	for _, reason := range []string{"primary", "secondary", "retry_after", "unanswered"} {
 		m.paused.WithLabelValues(reason)
+	}
+	for _, o := range []string{"done", "throttled", "gone", "failed"} {
+		m.sweeps.WithLabelValues(o)
 	}
 	for _, s := range []string{"0", "1", "2", "more", "none"} {
 		m.secret.WithLabelValues(s)
@@ -298,6 +315,27 @@ func (m *Metrics) Paused(reason string, d time.Duration) {
 
 // LeaseLost counts a pass that had to stop.
 func (m *Metrics) LeaseLost() { m.leasesLost.Inc() }
+
+// Missing counts deliveries that an audit found missing; Lost, those among them that had been acknowledged.
+func (m *Metrics) Missing(n int) { m.missing.Add(float64(n)) }
+
+// Lost counts a delivery that was acknowledged and is not here.
+func (m *Metrics) Lost() { m.lost.Inc() }
+
+// AskedAgain counts that GitHub was asked for a missing delivery.
+func (m *Metrics) AskedAgain() { m.asked.Inc() }
+
+// Recovered counts a missing delivery that has come in.
+func (m *Metrics) Recovered() { m.recovered.Inc() }
+
+// GaveUp counts a missing delivery that is given up.
+func (m *Metrics) GaveUp() { m.gaveUp.Inc() }
+
+// Sweep counts the end of a repository's sweep; outcome is done, throttled, gone or failed.
+func (m *Metrics) Sweep(outcome string) { m.sweeps.WithLabelValues(outcome).Inc() }
+
+// SweptDue counts pull requests that a sweep made due.
+func (m *Metrics) SweptDue(n int) { m.sweptDue.Add(float64(n)) }
 
 // Gauge registers a value that is read when it is scraped, such as github_webhook_queue_length.
 func (m *Metrics) Gauge(name, help string, read func() float64) {

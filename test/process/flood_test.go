@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -79,8 +80,8 @@ type flood struct {
 	killed       bool
 }
 
-// startFlood lets writers send until the flood is ended. Each series has ids of its own.
-func startFlood(p *testenv.Process, series, writers int) *flood {
+// startFlood lets writers send until the flood is ended, each with a pause between two. Each series has ids of its own.
+func startFlood(p *testenv.Process, series, writers int, pace time.Duration) *flood {
 	f := &flood{p: p, series: series, stop: make(chan struct{}), acknowledged: map[string]bool{}}
 	for w := range writers {
 		f.writers.Go(func() {
@@ -90,7 +91,7 @@ func startFlood(p *testenv.Process, series, writers int) *flood {
 				f.mu.Unlock()
 				a := send(url, deliveryID(series, w<<32|n), pullRequest(n%100))
 				f.mu.Lock()
-				wait := 2 * time.Millisecond
+				wait := pace
 				switch {
 				case a.status == http.StatusAccepted:
 					f.acknowledged[a.id] = true
@@ -281,5 +282,32 @@ func quietLog(t *testing.T, p *testenv.Process, before, outages int) {
 	if len(got) > 4*outages || lost > 8*outages {
 		t.Errorf("%d lines of complaint about %d outages and %d about lost leases, want at most 4 and 8 each:\n%s",
 			len(got), outages, lost, strings.Join(got[:min(len(got), 20)], ""))
+	}
+}
+
+// The clock of a machine must be right to the minute, or tokens of an App are refused.
+func TestReadyWarnsOfAWrongClock(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-10 * time.Minute, 10 * time.Minute, time.Second} {
+		hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().Add(off).UTC().Format(http.TimeFormat))
+			w.Header().Set("Content-Type", "application/json; charset=utf-8")
+			_, _ = io.WriteString(w, `{"data":{"repository":null},"errors":[{"type":"NOT_FOUND","path":["repository"],"message":"Could not resolve to a Repository"}]}`)
+		}))
+		t.Cleanup(hub.Close)
+		p := testenv.Start(t, testenv.Options{Env: working(t, "GITHUB_API_URL="+hub.URL)})
+		if a := send(p.URL, deliveryID(0x2000, 1), pullRequest(1)); a.status != http.StatusAccepted {
+			t.Fatalf("a delivery is answered %d", a.status)
+		}
+		eventually(t, 10*time.Second, "it is processed", func() bool { s := askStats(t, p); return s.QueueLength == 0 && s.Total.Processed == 1 })
+		want := "ok"
+		if off.Abs() > time.Minute {
+			want = "warning"
+		}
+		eventually(t, 5*time.Second, "/ready says "+want, func() bool {
+			h := askHealth(t, p, "/ready")
+			c := h.Checks["github"]
+			return h.code == 200 && c.Status == want && (want == "ok" || strings.Contains(c.Detail, "clock is"))
+		})
 	}
 }

@@ -28,7 +28,7 @@ func TestPostgresCrashesUnderLoad(t *testing.T) {
 	pg := testenv.OwnPostgres(t, "", "max_connections=60", "shared_buffers=64MB")
 	source := pg.Database(t)
 	p := testenv.Start(t, testenv.Options{Env: working(t, "DATABASE_URL="+source, "LEASE=1s"), Ready: "/ready"})
-	f := startFlood(p, 0x100, 32)
+	f := startFlood(p, 0x100, 32, 2*time.Millisecond)
 	var worst time.Duration
 	for range crashes {
 		f.more(t, 20*time.Second, 200)
@@ -207,7 +207,7 @@ func TestPostgresRefuses(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := startFlood(p, 0x300+i, 8)
+			f := startFlood(p, 0x300+i, 8, 2*time.Millisecond)
 			f.more(t, 10*time.Second, 50)
 			before := len(complaints(p))
 			end := c.begin()
@@ -269,7 +269,7 @@ func TestPostgresBackendsAreKilled(t *testing.T) {
 	user := source[strings.LastIndexByte(source, '/')+1 : strings.IndexByte(source, '?')]
 	p := testenv.Start(t, testenv.Options{Env: working(t, "DATABASE_URL="+source, "LEASE=1s"), Ready: "/ready"})
 	admin := database(t, "pgx", pg.URL)
-	f := startFlood(p, 0x400, 8)
+	f := startFlood(p, 0x400, 8, 2*time.Millisecond)
 	f.more(t, 10*time.Second, 50)
 	killed := map[string]int{}
 	for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
@@ -318,7 +318,7 @@ func TestPostgresDiskIsFull(t *testing.T) {
 	pg := testenv.OwnPostgres(t, disk.Dir, "max_connections=60", "min_wal_size=8MB", "max_wal_size=16MB", "shared_buffers=16MB")
 	source := pg.Database(t)
 	p := testenv.Start(t, testenv.Options{Env: working(t, "DATABASE_URL="+source, "LEASE=1s"), Ready: "/ready"})
-	f := startFlood(p, 0x500, 4)
+	f := startFlood(p, 0x500, 4, 2*time.Millisecond)
 	f.more(t, 10*time.Second, 50)
 	before := len(complaints(p))
 	disk.Fill(t, 256<<10)
@@ -419,7 +419,7 @@ func TestReplicasStartWithPostgres(t *testing.T) {
 	source := pg.Database(t)
 	env := working(t, "DATABASE_URL="+source, "LEASE=1s")
 	first := testenv.Start(t, testenv.Options{Env: env, Ready: "/ready"})
-	f := startFlood(first, 0x700, 8)
+	f := startFlood(first, 0x700, 8, 2*time.Millisecond)
 	f.more(t, 10*time.Second, 500)
 	pg.Stop(t, testenv.Immediate)
 	f.kill(t)
