@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/githubtest"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
 
@@ -73,6 +74,11 @@ func randomly(t *testing.T, r *rand.Rand, o setup, deliveries int, gap time.Dura
 	s := newStage(t, r, o)
 	s.post.duplicate, s.post.replay = 0.1, 0.05
 	s.faulty.fail(0.05, 0.04)
+	// Every life of a replica asks for its installations' tokens anew, and in a storm there are a hundred lives a minute:
+	// GitHub's points a minute are not made for that. Its other limits hold.
+	limits := githubtest.DefaultLimits()
+	limits.RESTPoints *= 10
+	s.hub.Limits(limits)
 	s.open()
 	var kills, crashes, flushes, redises int
 	back := -1 // the step at which Redis comes back
