@@ -163,7 +163,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 func (a *App) connect(ctx context.Context, beside bool) (err error) {
 	a.github, err = github.New(github.Options{
 		API: a.cfg.GitHubAPI, Token: a.cfg.Secrets.Token, AppID: a.cfg.AppID, AppKey: a.cfg.Secrets.AppKey,
-		HTTP: a.o.GitHub, Metrics: a.metrics, Logger: a.log, Parked: a.parked,
+		HTTP: a.o.GitHub, Metrics: a.metrics, Logger: a.log, Parked: a.parked, Waits: a.waits,
 	})
 	if err != nil {
 		return err

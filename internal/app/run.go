@@ -219,6 +219,17 @@ func (a *App) parked(scope pull.Scope, until time.Time, reason string) {
 	}
 }
 
+// waits tells for how long a scope is parked, by this machine's clock. A database that does not answer knows of nothing.
+func (a *App) waits(ctx context.Context, scope pull.Scope) (time.Time, string) {
+	ctx, done := context.WithTimeout(ctx, time.Second)
+	defer done()
+	until, reason, err := a.store.ParkedUntil(ctx, scope)
+	if err != nil || until.IsZero() {
+		return time.Time{}, ""
+	}
+	return time.Now().Add(until.Sub(a.store.Now())), reason
+}
+
 // page is the address of a pull request's page.
 func (a *App) page(r pull.Repo, number int) string {
 	return a.cfg.PublicURL + "/pulls/" + r.Owner + "/" + r.Name + "/" + strconv.Itoa(number)

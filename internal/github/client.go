@@ -47,6 +47,9 @@ type Options struct {
 	// Parked is told when GitHub makes a whole scope wait, so that replicas and restarts know it too. It is called
 	// without any lock held, from the request that was told.
 	Parked func(scope pull.Scope, until time.Time, reason string)
+	// Waits is the other direction: until when a scope has to wait because another replica was told so, or this one before
+	// it was started anew; zero when it need not. It is asked at most once a second for a scope.
+	Waits func(ctx context.Context, scope pull.Scope) (until time.Time, reason string)
 
 	Metrics *telemetry.Metrics
 	Logger  *slog.Logger
@@ -61,6 +64,7 @@ type Client struct {
 	appKey  func() []byte
 	http    *http.Client
 	parked  func(pull.Scope, time.Time, string)
+	waits   func(context.Context, pull.Scope) (time.Time, string)
 	metrics *telemetry.Metrics
 	log     *slog.Logger
 
@@ -92,6 +96,7 @@ func New(o Options) (*Client, error) {
 		appID:    o.AppID,
 		appKey:   o.AppKey,
 		parked:   o.Parked,
+		waits:    o.Waits,
 		metrics:  o.Metrics,
 		log:      o.Logger,
 		limiters: map[pull.Scope]*limiter{},
@@ -105,6 +110,9 @@ func New(o Options) (*Client, error) {
 	}
 	if c.parked == nil {
 		c.parked = func(pull.Scope, time.Time, string) {}
+	}
+	if c.waits == nil {
+		c.waits = func(context.Context, pull.Scope) (time.Time, string) { return time.Time{}, "" }
 	}
 	if c.metrics == nil {
 		c.metrics = telemetry.NewMetrics("", "")

@@ -101,6 +101,7 @@ type limiter struct {
 	silence   time.Time       // since when
 	parked    time.Time
 	reason    string
+	heeded    time.Time // when others were last asked what they were told
 	strikes   int // secondary limits in a row
 	budgets   map[resource]budget
 }
@@ -333,6 +334,27 @@ func (l *limiter) park(until time.Time, reason string, now time.Time) (more time
 	}
 	l.parked, l.reason = until, reason
 	return until.Sub(from)
+}
+
+// heedEvery is how long an answer about what other replicas were told is believed.
+const heedEvery = time.Second
+
+// heed learns what other replicas were told to wait for. A pass has heard of it when it claimed its key; what nobody
+// claims, the token of an installation or a look into the log of deliveries, would go out in spite of it.
+func (c *Client) heed(ctx context.Context, scope pull.Scope) {
+	l, now := c.limiter(scope), time.Now()
+	l.mu.Lock()
+	fresh := !l.heeded.IsZero() && now.Sub(l.heeded) < heedEvery
+	if !fresh {
+		l.heeded = now
+	}
+	l.mu.Unlock()
+	if fresh {
+		return
+	}
+	if until, reason := c.waits(ctx, scope); until.After(now) {
+		l.park(until, reason, now)
+	}
 }
 
 // strike counts secondary limits in a row and returns how many there were before this one; calm ends the row.

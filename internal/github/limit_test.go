@@ -497,3 +497,27 @@ func TestASilentScopeIsLeftAlone(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatOthersWereToldIsHeeded: a limit that another replica met, or this one in an earlier life, holds here too, and
+// nobody is asked about it for every request.
+func TestWhatOthersWereToldIsHeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		until, asked := time.Now().Add(time.Minute), 0
+		w := newWorld(t, always(200, recorded(t)), func(o *Options) {
+			o.Waits = func(context.Context, pull.Scope) (time.Time, string) { asked++; return until, "secondary" }
+		})
+		for range 10 {
+			_, err := w.look()
+			if f := wantFault(t, "Snapshot", err, pull.FaultThrottled); !f.Until.Equal(until) {
+				t.Fatalf("it waits until %v, want %v", f.Until, until)
+			}
+		}
+		if n := len(w.hub.requests()); n != 0 || asked != 1 {
+			t.Errorf("%d requests, %d questions; want none and one", n, asked)
+		}
+		time.Sleep(time.Minute)
+		if _, err := w.look(); err != nil {
+			t.Errorf("after the minute: %v", err)
+		}
+	})
+}

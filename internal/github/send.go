@@ -170,6 +170,7 @@ func (c *Client) follow(ctx context.Context, scope pull.Scope, q call, secret st
 
 // once sends a request once and returns whatever came back. Its faults are those of the way there and back.
 func (c *Client) once(ctx context.Context, scope pull.Scope, q call, secret string) (answer, *pull.Fault) {
+	c.heed(ctx, scope)
 	release, f := c.limiter(scope).acquire(ctx, q.need(ctx), q.on)
 	if f != nil {
 		return answer{}, f // no request was made, and none is counted

@@ -317,3 +317,17 @@ func (s *Store) ParkScope(ctx context.Context, scope pull.Scope, until time.Time
 		return err
 	})
 }
+
+// ParkedUntil returns until when a scope is parked, and why; the zero time when it is not.
+func (s *Store) ParkedUntil(ctx context.Context, scope pull.Scope) (until time.Time, reason string, err error) {
+	err = s.query(ctx, parkedUntil, []any{string(scope), s.Now().UnixMicro()}, func(scan scanner) error {
+		var us int64
+		err := scan(&us, &reason)
+		until = time.UnixMicro(us).UTC()
+		return err
+	})
+	if err != nil {
+		return time.Time{}, "", fmt.Errorf("parked until: %w", err)
+	}
+	return until, reason, nil
+}

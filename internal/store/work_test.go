@@ -496,3 +496,25 @@ func TestClaimOther(t *testing.T) {
 		}
 	})
 }
+
+// TestParkedUntil: every replica learns until when a scope waits, for as long as it does.
+func TestParkedUntil(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		until := w.now().Add(time.Minute)
+		if err := w.ParkScope(w.ctx, pull.ScopeApp(42), until, "secondary"); err != nil {
+			t.Fatal(err)
+		}
+		other := w.open()
+		at, why, err := other.ParkedUntil(w.ctx, pull.ScopeApp(42))
+		if err != nil || !at.Equal(until) || why != "secondary" {
+			t.Errorf("ParkedUntil = %v, %q, %v; want %v, secondary", at, why, err, until)
+		}
+		if at, _, err := other.ParkedUntil(w.ctx, pull.ScopeToken); err != nil || !at.IsZero() {
+			t.Errorf("another scope is parked until %v, %v", at, err)
+		}
+		w.pass(time.Minute)
+		if at, _, err := other.ParkedUntil(w.ctx, pull.ScopeApp(42)); err != nil || !at.IsZero() {
+			t.Errorf("a minute later it is parked until %v, %v", at, err)
+		}
+	})
+}
