@@ -208,7 +208,7 @@ const parkedScopes = `scope NOT IN (SELECT scope FROM scopes WHERE paused_until 
 
 var (
 	markHinted = bulkText("mark keys due", mark("excluded.scope"), markRow)
-	markAgain  = sqlText("mark a key due again", strings.Replace(mark("work.scope"), "{rows}", markRow, 1))
+	markAgain  = bulkText("mark keys due again", mark("work.scope"), markRow)
 
 	claimKey = sqlText("claim a key", `
 UPDATE work SET fence = fence + 1, lease_owner = $3, lease_until = $4, ready_at = $4, due_at = NULL,
