@@ -451,13 +451,13 @@ SELECT `+deliveryColumns+` FROM webhook_logs WHERE seq IN (
 SELECT id FROM repositories WHERE lower(owner) = lower($1) AND lower(name) = lower($2) ORDER BY updated_at DESC LIMIT 1`)
 
 	discardDelivery = sqlText("discard a delivery", `
-UPDATE webhook_logs SET status = 'discarded', processed_at = $2 WHERE delivery_id = $1 AND status IN ('received', 'queued') RETURNING work_key, work_gen`)
+UPDATE webhook_logs SET status = 'discarded', processed_at = $2 WHERE delivery_id = $1 AND status IN ('received', 'queued') RETURNING work_key, work_gen, received_at`)
 
-	// dismissKey takes back that a key is due where the delivery of generation $2 was the last thing heard of it. What the
-	// last decision asked for stays; after a failed pass next_look is only when to try again, and nobody waits for that.
+	// dismissKey takes back that a key is due where the delivery of generation $2 was the last thing heard of it, and, as it
+	// was received at $3, the first as well. What the last decision asked for stays; after a failed pass next_look is only when to try again, and nobody waits for that.
 	dismissKey = sqlText("take back that a key is due", `
 UPDATE work SET due_at = `+nextLook+`, ready_at = `+nextLook+`, not_before = NULL, fails = 0, first_due_at = NULL, working_since = NULL
-WHERE key = $1 AND gen = $2 AND lease_owner IS NULL AND dead = 0
+WHERE key = $1 AND gen = $2 AND first_due_at = $3 AND lease_owner IS NULL AND dead = 0
   AND NOT EXISTS (SELECT 1 FROM webhook_logs WHERE work_key = $1 AND status = 'queued')`)
 
 	replayDelivery = sqlText("take a delivery again", `

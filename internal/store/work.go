@@ -298,6 +298,10 @@ func (s *Store) MarkDue(ctx context.Context, key pull.Key, p pull.Priority) erro
 	})
 }
 
+// notADelivery keeps apart since when a key waits for something else from when any delivery was received, which is how
+// Discard knows that a key was due before.
+const notADelivery = time.Microsecond
+
 // markAgain makes a key due without a new hint: its scope stays as it is, or is the repository's.
 func (t *tx) markAgain(key pull.Key, due time.Time, p pull.Priority) error {
 	return t.markAll(map[pull.Key]*marking{key: {key: key, name: key.String(), due: due, prio: p, scope: pull.ScopeToken}})
@@ -329,7 +333,7 @@ func (t *tx) markAll(marks map[pull.Key]*marking) error {
 	rows := make([]any, 0, len(byName)*markAgain.width)
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		m := byName[name]
-		rows = append(rows, name, m.key.RepoID, int64(m.key.Number), string(m.scope), m.due.UnixMicro(), int64(m.prio), t.now.UnixMicro())
+		rows = append(rows, name, m.key.RepoID, int64(m.key.Number), string(m.scope), m.due.UnixMicro(), int64(m.prio), t.now.Add(-notADelivery).UnixMicro())
 	}
 	return t.bulk(markAgain, nil, rows, nil)
 }
