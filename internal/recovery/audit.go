@@ -98,7 +98,7 @@ hooks:
 		case fault != nil:
 			switch fault.Class {
 			case pull.FaultThrottled:
-				next = min(next, max(unfinished, fault.Until.Sub(r.store.Now())))
+				next = min(next, max(unfinished, time.Until(fault.Until)))
 			case pull.FaultAuth:
 				trouble = r.unread(fault)
 			default:
@@ -219,6 +219,9 @@ func (r *Recovery) walk(ctx context.Context, h pull.Hook, cursor string, from ti
 	}
 	return log, cursor, nil
 }
+
+// byStore is a moment of this machine's clock, by which faults go, by the store's.
+func (r *Recovery) byStore(at time.Time) time.Time { return r.store.Now().Add(time.Until(at)) }
 
 // faultOf is the fault in an error of the hub, which has no other errors.
 func faultOf(err error) *pull.Fault {
