@@ -359,7 +359,7 @@ func (r *Recovery) ours(ctx context.Context) ([]pull.Hook, error) {
 		lists++
 		hooks, err := r.hub.Hooks(ctx, pull.ScopeToken, s.Repo)
 		if err == nil {
-			hooks = slices.DeleteFunc(hooks, func(h pull.Hook) bool { return brought[h.ID] != s.Repo.ID && !r.leadsHere(h.URL) })
+			hooks = slices.DeleteFunc(hooks, func(h pull.Hook) bool { return !brought[h.String()] && !r.leadsHere(h.URL) })
 			r.hooks.set(s.Repo.ID, hooks, now)
 			continue
 		}

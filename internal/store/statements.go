@@ -320,7 +320,7 @@ RETURNING owner, fence`)
 	newestHeaders = sqlText("read the newest deliveries' headers", `SELECT repo_id, headers FROM webhook_logs WHERE repo_id IS NOT NULL ORDER BY seq DESC LIMIT $1`)
 	listHooks     = sqlText("list known webhooks", `SELECT hook_id, repo_id FROM hooks`)
 	setHook       = sqlText("note a webhook", `
-INSERT INTO hooks (hook_id, repo_id, seen_at) VALUES ($1, $2, $3) ON CONFLICT (hook_id) DO UPDATE SET repo_id = excluded.repo_id, seen_at = excluded.seen_at`)
+INSERT INTO hooks (hook_id, repo_id, seen_at) VALUES ($1, $2, $3) ON CONFLICT (hook_id, repo_id) DO NOTHING`)
 
 	readHookAudit = sqlText("read how far a webhook is audited", `SELECT since_at, done_at, top_at, next_page FROM hook_audits WHERE hook = $1`)
 	addHookAudit  = sqlText("begin to audit a webhook", `INSERT INTO hook_audits (hook, since_at) VALUES ($1, $2) ON CONFLICT (hook) DO NOTHING`)
