@@ -9,11 +9,13 @@ CREATE TABLE IF NOT EXISTS leads (
   beat_at bigint NOT NULL
 );
 
--- Webhooks of repositories that have brought deliveries here. The App's own needs no row.
+-- Webhooks of repositories that have brought deliveries here. The App's own needs no row. Deliveries say so in a header
+-- that is not signed: a webhook may stand here with repositories that are not its own, which GitHub does not list it for.
 CREATE TABLE IF NOT EXISTS hooks (
-  hook_id bigint PRIMARY KEY,
+  hook_id bigint NOT NULL,
   repo_id bigint NOT NULL,
-  seen_at bigint NOT NULL
+  seen_at bigint NOT NULL,
+  PRIMARY KEY (hook_id, repo_id)
 );
 
 -- How far GitHub's log of a webhook's deliveries has been compared with webhook_logs.

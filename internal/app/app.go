@@ -229,16 +229,6 @@ func (a *App) watch() {
 			return telemetry.Check{Status: telemetry.CheckOK}
 		})
 	}
-	a.health.Register("queue", false, func(ctx context.Context) telemetry.Check {
-		p, paused, err := a.store.Paused(ctx)
-		switch {
-		case err != nil:
-			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "nobody can tell whether the queue is paused: the database does not answer"}
-		case paused:
-			return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("paused since %s UTC: deliveries are kept and nothing is worked on; queue resume ends it", p.Since.UTC().Format("2006-01-02 15:04:05"))}
-		}
-		return telemetry.Check{Status: telemetry.CheckOK}
-	})
 	a.health.Register("github", false, func(context.Context) telemetry.Check {
 		switch {
 		case !a.github.Configured():

@@ -451,6 +451,11 @@ func (h *Hints) refill(ctx context.Context) {
 		h.log.Warn("the queue in Redis could not be filled up, and is tried again", telemetry.KeyErr, err)
 		return
 	}
+	if removed == removeMost { // there may be more of them
+		h.mu.Lock()
+		h.miss()
+		h.mu.Unlock()
+	}
 	h.metrics.Hints(telemetry.HintStale, removed)
 	if added > 0 {
 		h.metrics.Hints(telemetry.HintRefilled, added)
@@ -558,7 +563,8 @@ func (h *Hints) sayJunk() {
 		telemetry.KeyCount, h.junk.Swap(0), "kept_in", keyJunk)
 }
 
-// putBack returns items to the left of the list, in their order.
+// putBack returns items to the left of the list, in their order. Some of them may name nothing that waits any more: the
+// list is compared with the database soon.
 func (h *Hints) putBack(ctx context.Context, items []Item) {
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), hintTimeout)
 	defer done()
@@ -566,9 +572,8 @@ func (h *Hints) putBack(ctx context.Context, items []Item) {
 	for i := len(items) - 1; i >= 0; i-- {
 		texts = append(texts, items[i].String())
 	}
-	if err := h.client.LPush(ctx, h.Key, anys(texts)...).Err(); err != nil {
-		h.mu.Lock()
-		h.miss()
-		h.mu.Unlock()
-	}
+	_ = h.client.LPush(ctx, h.Key, anys(texts)...).Err() // what does not get there is missing then
+	h.mu.Lock()
+	h.miss()
+	h.mu.Unlock()
 }

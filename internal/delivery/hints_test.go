@@ -1,9 +1,11 @@
 package delivery_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -342,4 +344,37 @@ func TestHintsRefuseAURL(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "REDIS_URL") {
 		t.Errorf("NewHints = %v", err)
 	}
+}
+
+// TestPausedWhileTaking: the queue is paused just when a batch was taken, some of whose items named nothing that waits.
+// The list still says what waits, for as long as the pause lasts.
+func TestPausedWhileTaking(t *testing.T) {
+	testenv.Engines(t, func(t *testing.T, url string) {
+		s := &shop{t: t, redis: testenv.Redis(t)}
+		var armed atomic.Bool
+		s.desk = newDesk(t, url, s.redis, delivery.Options{}, func(op string, committed bool) error {
+			if op == "intake" && committed && armed.CompareAndSwap(true, false) {
+				return s.store.Pause(context.Background(), "the test")
+			}
+			return nil
+		})
+		s.run(t, true)
+		s.well()
+		s.pause()
+		began := time.Now()
+		s.until(5*time.Second, "the list was compared with the database, as at every start", func() bool { return time.Since(began) > time.Second })
+		s.send(3)
+		s.until(2*time.Second, "LLEN is 3", func() bool { return s.length() == 3 })
+		for range 2 {
+			s.do("RPUSH", queue, `{"v":1,"delivery_id":"nobody knows it"}`)
+		}
+		armed.Store(true)
+		s.resume()
+		s.until(5*time.Second, "it is paused again", func() bool { return !armed.Load() })
+		if n := s.waiting(); n != 0 {
+			t.Fatalf("%d wait, want all of them taken", n)
+		}
+		s.send(1)
+		s.until(2*time.Second, "LLEN is 1", func() bool { return s.length() == 1 })
+	})
 }

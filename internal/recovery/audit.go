@@ -98,7 +98,7 @@ hooks:
 		case fault != nil:
 			switch fault.Class {
 			case pull.FaultThrottled:
-				next = min(next, max(unfinished, fault.Until.Sub(r.store.Now())))
+				next = min(next, max(unfinished, time.Until(fault.Until)))
 			case pull.FaultAuth:
 				trouble = r.unread(fault)
 			default:
@@ -219,6 +219,9 @@ func (r *Recovery) walk(ctx context.Context, h pull.Hook, cursor string, from ti
 	}
 	return log, cursor, nil
 }
+
+// byStore is a moment of this machine's clock, by which faults go, by the store's.
+func (r *Recovery) byStore(at time.Time) time.Time { return r.store.Now().Add(time.Until(at)) }
 
 // faultOf is the fault in an error of the hub, which has no other errors.
 func faultOf(err error) *pull.Fault {
@@ -356,7 +359,7 @@ func (r *Recovery) ours(ctx context.Context) ([]pull.Hook, error) {
 		lists++
 		hooks, err := r.hub.Hooks(ctx, pull.ScopeToken, s.Repo)
 		if err == nil {
-			hooks = slices.DeleteFunc(hooks, func(h pull.Hook) bool { return brought[h.ID] != s.Repo.ID && !r.leadsHere(h.URL) })
+			hooks = slices.DeleteFunc(hooks, func(h pull.Hook) bool { return !brought[h.String()] && !r.leadsHere(h.URL) })
 			r.hooks.set(s.Repo.ID, hooks, now)
 			continue
 		}

@@ -67,7 +67,7 @@ type Store interface {
 	Paused(ctx context.Context) (pull.Pause, bool, error)
 	Now() time.Time
 
-	OurHooks(ctx context.Context) (map[int64]int64, error)
+	OurHooks(ctx context.Context) (names map[string]bool, err error)
 	Audit(ctx context.Context, hook string) (pull.Audit, error)
 	Compare(ctx context.Context, found []pull.Missing) (fresh []pull.Missing, err error)
 	Audited(ctx context.Context, l pull.Lead, hook string, a pull.Audit) error

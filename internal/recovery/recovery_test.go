@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -801,6 +802,67 @@ func TestAHundredInARequest(t *testing.T) {
 		time.Sleep(time.Minute)
 		if n, due := w.hub.Usage().Requests["graphql.OpenPullRequests"], len(w.due()); n != 2 || due != 101 {
 			t.Errorf("%d requests found %d, want 2 and 101", n, due)
+		}
+		r.stop()
+	})
+}
+
+// An early store's clock is ahead of this machine's: the database runs elsewhere, or the machine's was set back.
+type early struct {
+	recovery.Store
+	by    time.Duration
+	lists atomic.Int64
+}
+
+func (e *early) Now() time.Time { return e.Store.Now().Add(e.by) }
+
+func (e *early) Sweepable(ctx context.Context) ([]pull.Sweepable, error) {
+	e.lists.Add(1)
+	return e.Store.Sweepable(ctx)
+}
+
+// TestTwoClocks: GitHub's limit ends by this machine's clock, and sweeps go by the database's. Neither makes a scope that
+// waits be asked for again and again.
+func TestTwoClocks(t *testing.T) {
+	for _, by := range []time.Duration{time.Hour, -time.Hour} {
+		t.Run(by.String(), func(t *testing.T) {
+			simulated(t, options{}, func(t *testing.T, w *world) {
+				time.Sleep(time.Second)
+				w.opened("one")
+				w.hub.Exhaust(w.install.Token(), "graphql", 30*time.Minute)
+				s := &early{Store: w.store, by: by}
+				r := w.made("", s).run()
+				time.Sleep(20 * time.Minute)
+				if n := s.lists.Load(); n > 200 {
+					t.Errorf("looked for something to sweep %d times in 20 minutes of waiting", n)
+				}
+				time.Sleep(15 * time.Minute)
+				if n := w.hub.Usage().Requests["graphql.OpenPullRequests"]; n < 2 {
+					t.Errorf("%d sweeps, none after the wait", n)
+				}
+				r.stop()
+			})
+		})
+	}
+}
+
+// TestOneRepositoryThatAlwaysFails: GitHub can't show one repository. The others of its installation are looked over.
+func TestOneRepositoryThatAlwaysFails(t *testing.T) {
+	simulated(t, options{}, func(t *testing.T, w *world) {
+		time.Sleep(time.Second)
+		w.hub.Deliveries(githubtest.Deliveries{Drop: 1})
+		other := w.hub.Repo("octo/tool", githubtest.RepoOptions{Files: map[string]string{".github/pr-manager.yml": "version: 1\n"}})
+		w.install.Uninstall(w.alice)
+		w.install = w.app.Install(w.hub.Org("octo"), w.repo, other)
+		other.Grant(w.alice, githubtest.CanMaintain)
+		w.hub.Fail(githubtest.Fault{Op: "graphql.OpenPullRequests", Repo: "octo/app", Times: -1})
+		r := w.made("", w.store).run()
+		time.Sleep(5 * time.Minute)
+		other.Push("topic", map[string]string{"a": "a\n"}, "Work", w.alice)
+		other.Open(w.alice, "topic", "main", "Work", "")
+		time.Sleep(11 * time.Minute)
+		if got := len(w.due()); got != 1 {
+			t.Errorf("%d are due, want the one of the repository that can be looked over", got)
 		}
 		r.stop()
 	})

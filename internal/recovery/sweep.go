@@ -113,6 +113,7 @@ func (s *spread) next(scope pull.Scope, now time.Time) time.Time {
 type waits struct {
 	until    map[pull.Scope]time.Time
 	trouble  map[pull.Scope]bool // its last request failed, and that has been said
+	tried    map[int64]time.Time // when a repository was tried in vain, by its id
 	discover time.Time           // when to ask next which repositories there are
 }
 
@@ -121,6 +122,19 @@ func (w *waits) wait(scope pull.Scope, until time.Time) {
 		w.until = make(map[pull.Scope]time.Time)
 	}
 	w.until[scope] = until
+}
+
+// last puts repositories that were tried in vain behind the others, so that one that GitHub can't show holds up nobody.
+func (w *waits) last(repos []pull.Sweepable) {
+	slices.SortStableFunc(repos, func(a, b pull.Sweepable) int { return w.tried[a.Repo.ID].Compare(w.tried[b.Repo.ID]) })
+}
+
+// vain notes that a repository was tried in vain.
+func (w *waits) vain(repo int64, now time.Time) {
+	if w.tried == nil {
+		w.tried = make(map[int64]time.Time)
+	}
+	w.tried[repo] = now
 }
 
 // failed notes whether a scope's last request failed, and reports whether that is news.
@@ -151,6 +165,7 @@ func (r *Recovery) sweep(ctx context.Context, lead pull.Lead, since time.Time) (
 	if err != nil {
 		return 0, err
 	}
+	r.waits.last(repos)
 	next = min(look, r.o.Sweep)
 	for _, s := range repos {
 		if ctx.Err() != nil {
@@ -211,7 +226,9 @@ func (r *Recovery) sweepOne(ctx context.Context, lead pull.Lead, s pull.Sweepabl
 			return r.unswept(ctx, lead, s, faultOf(err))
 		}
 		r.waits.failed(s.Scope, false)
-		w.Requests++
+		if w.Requests++; page.Next == cursor && cursor != "" {
+			return r.unswept(ctx, lead, s, &pull.Fault{Class: pull.FaultUnavailable, Op: "look over " + s.Repo.FullName(), Message: "GitHub's pages go in circles"})
+		}
 		repo, policy = page.Repo, page.Policy
 		for n, sight := range page.Pulls {
 			listed[n] = sight
@@ -239,6 +256,7 @@ func (r *Recovery) sweepOne(ctx context.Context, lead pull.Lead, s pull.Sweepabl
 	if err != nil {
 		return err
 	}
+	delete(r.waits.tried, s.Repo.ID)
 	r.o.Metrics.Sweep("done")
 	r.o.Metrics.SweptDue(marked)
 	if marked > 0 {
@@ -253,7 +271,7 @@ func (r *Recovery) unswept(ctx context.Context, lead pull.Lead, s pull.Sweepable
 	switch f.Class {
 	case pull.FaultThrottled:
 		r.o.Metrics.Sweep("throttled")
-		r.waits.wait(s.Scope, f.Until)
+		r.waits.wait(s.Scope, r.byStore(f.Until))
 		return nil
 	case pull.FaultGone, pull.FaultRefused:
 		r.o.Metrics.Sweep("gone")
@@ -264,6 +282,7 @@ func (r *Recovery) unswept(ctx context.Context, lead pull.Lead, s pull.Sweepable
 	if r.waits.failed(s.Scope, true) {
 		r.o.Log.Warn("open pull requests can't be looked over; it is tried again", telemetry.KeyRepo, s.Repo.FullName(), telemetry.KeyScope, s.Scope, telemetry.KeyErr, f)
 	}
+	r.waits.vain(s.Repo.ID, now)
 	again := outageFor
 	if f.Class == pull.FaultAuth {
 		again = deniedFor
@@ -293,7 +312,7 @@ func (r *Recovery) discover(ctx context.Context, lead pull.Lead) error {
 		failed, retry = true, outageFor
 		switch f := faultOf(err); f.Class {
 		case pull.FaultThrottled:
-			retry = max(retry, f.Until.Sub(r.store.Now()))
+			retry = max(retry, time.Until(f.Until))
 		case pull.FaultAuth:
 			retry = deniedFor
 		}

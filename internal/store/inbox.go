@@ -154,9 +154,9 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 			e.args[argReceived] = t.now.UnixMicro()
 		}
 	}
-	var due []string          // keys of repeated deliveries
-	var lain []string         // that nobody would look at
-	var wide []*pull.Delivery // repeated ones that named no pull request, or several
+	var due []string  // keys of repeated deliveries
+	var lain []string // that nobody would look at
+	var wide []taken  // repeated ones that named no pull request, or several, or say something else than the first time
 	fresh := 0
 	args := make([]any, 0, rows*insertColumns)
 	for chunk := range slices.Chunk(entries, rows) {
@@ -186,6 +186,9 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 				} else {
 					c.received++
 				}
+				if receipts[i].Differs {
+					wide = append(wide, taken{Delivery: batch[i]})
+				}
 			}
 			if isNew {
 				fresh++
@@ -197,7 +200,7 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 			case pull.DeliveryStatus(status) == pull.Dead, pull.DeliveryStatus(status) == pull.Discarded:
 				lain = append(lain, id)
 			case pull.DeliveryStatus(status) == pull.Processed:
-				wide = append(wide, &batch[e.first])
+				wide = append(wide, taken{Delivery: batch[e.first]})
 			}
 			return nil
 		})
@@ -210,20 +213,8 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 			return err
 		}
 	}
-	for _, d := range wide {
-		if err := t.lookAgain(d); err != nil {
-			return err
-		}
-	}
-	slices.Sort(due)
-	for _, name := range slices.Compact(due) {
-		key, err := pull.ParseKey(name)
-		if err != nil {
-			return err
-		}
-		if err := t.markAgain(key, t.now.Add(redeliverySettle), pull.Ordinary); err != nil {
-			return err
-		}
+	if err := t.lookAgain(due, wide); err != nil {
+		return err
 	}
 	if fresh > 0 {
 		t.announce(pull.ChangeDelivery, "", plural(fresh, "delivery received", "deliveries received"))
@@ -231,20 +222,65 @@ func (t *tx) insert(batch []pull.Delivery, entries []*entry, receipts []pull.Rec
 	return nil
 }
 
-// lookAgain makes due what a repeated delivery is about now. It has no key, so nothing waits for the looks.
-func (t *tx) lookAgain(d *pull.Delivery) error {
-	if t.s.o.Route == nil {
-		return nil
+// lookAgain makes due what repeated deliveries are about: keys that they are known to wait for, and what those that have
+// none say. Nothing waits for these looks. Whoever sent something else under an id that is known is acknowledged, so what
+// that is about is looked at too.
+//
+// A push may be about thousands of pull requests, and senders wait for this transaction.
+func (t *tx) lookAgain(due []string, wide []taken) error {
+	marks := make(map[pull.Key]*marking)
+	mark := func(key pull.Key, at time.Time, p pull.Priority, scope pull.Scope) {
+		m, ok := marks[key]
+		if !ok {
+			m = &marking{key: key, name: key.String(), due: at, prio: p, scope: scope}
+			marks[key] = m
+		}
+		if at.Before(m.due) {
+			m.due = at
+		}
+		m.prio = min(m.prio, p)
 	}
-	again := taken{Delivery: *d, route: t.s.o.Route(d.Hint)}
+	soon := t.now.Add(redeliverySettle)
+	for _, name := range due {
+		key, err := pull.ParseKey(name)
+		if err != nil {
+			return err
+		}
+		mark(key, soon, pull.Ordinary, pull.ScopeToken)
+	}
+	if t.s.o.Route == nil {
+		wide = nil
+	}
+	if err := t.fillInstallations(wide); err != nil {
+		return err
+	}
 	w := intakeWork{tx: t}
-	keys, err := w.resolve(&again)
-	for n, key := range keys {
-		if err == nil {
-			err = t.markAgain(key, t.now.Add(redeliverySettle+spread(n)), again.route.Priority)
+	for i := range wide {
+		d := &wide[i]
+		d.route = t.s.o.Route(d.Hint)
+		keys, err := w.resolve(d)
+		if err != nil {
+			return err
+		}
+		for n, key := range keys {
+			mark(key, soon.Add(spread(n)), d.route.Priority, t.s.o.Scope(d.Hint))
 		}
 	}
-	return err
+	if err := t.markAll(marks); err != nil {
+		return err
+	}
+	// What is known of a repository is newer than what comes again.
+	for i := range wide {
+		var scope string
+		found, err := t.row(repositoryScope, []any{wide[i].Hint.Repo.ID}, &scope)
+		if err == nil && !found {
+			_, err = t.noteRepositories(wide[i : i+1])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func plural(n int, one, many string) string {

@@ -257,7 +257,7 @@ func (w *intakeWork) run(batch []taken) ([]pull.Attempt, error) {
 			if d.route.Base != "" && len(found) > 1 {
 				due = due.Add(spread(n))
 			}
-			w.mark(key, due, d)
+			w.mark(key, due, d, len(found) == 1)
 			keys[i] = append(keys[i], key)
 		}
 	}
@@ -413,18 +413,22 @@ func (w *intakeWork) echoed(key pull.Key, said *pull.Report) (bool, error) {
 	return pull.StatusText(ours.Title) == said.Title, nil
 }
 
-// mark collects that a key is due.
-func (w *intakeWork) mark(key pull.Key, due time.Time, d *taken) {
+// mark collects that a key is due; waits says that the delivery then waits for it.
+func (w *intakeWork) mark(key pull.Key, due time.Time, d *taken, waits bool) {
+	since := d.ReceivedAt
+	if !waits {
+		since = since.Add(-notADelivery)
+	}
 	m, ok := w.marks[key]
 	if !ok {
-		m = &marking{key: key, name: key.String(), due: due, prio: d.route.Priority, since: d.ReceivedAt}
+		m = &marking{key: key, name: key.String(), due: due, prio: d.route.Priority, since: since}
 		w.marks[key] = m
 	}
 	if due.Before(m.due) {
 		m.due = due
 	}
-	if d.ReceivedAt.Before(m.since) {
-		m.since = d.ReceivedAt
+	if since.Before(m.since) {
+		m.since = since
 	}
 	m.prio = min(m.prio, d.route.Priority)
 	m.scope = w.s.o.Scope(d.Hint)

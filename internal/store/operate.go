@@ -89,21 +89,22 @@ func (s *Store) PullKey(ctx context.Context, owner, name string, number int) (pu
 // Discard drops a delivery that waits; it reports false, and changes nothing, when that one waits no longer or never did.
 //
 // A key that was due for this delivery alone is due no longer, but for the look that its last decision has asked for. It
-// stays due when another delivery waits for it, when more was heard of it since, or while somebody works on it.
+// stays due when another delivery waits for it, when anything else was heard of it, before or since, that waits for nobody
+// (a sweep, a push to its base branch), or while somebody works on it.
 func (s *Store) Discard(ctx context.Context, by, id string) (bool, error) {
 	done := false
 	err := s.write(ctx, "discard", func(t *tx) error {
 		var key sql.NullString
-		var gen int64
+		var gen, received int64
 		var err error
-		if done, err = t.row(discardDelivery, []any{clean(id), t.now.UnixMicro()}, &key, &gen); err != nil {
+		if done, err = t.row(discardDelivery, []any{clean(id), t.now.UnixMicro()}, &key, &gen, &received); err != nil {
 			return err
 		}
 		if !done {
 			return errNothing
 		}
 		if key.Valid {
-			if _, err := t.exec(dismissKey, key.String, gen); err != nil {
+			if _, err := t.exec(dismissKey, key.String, gen, received); err != nil {
 				return err
 			}
 		}

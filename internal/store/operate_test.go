@@ -177,9 +177,43 @@ func TestDiscardLeavesWhatElseMakesAKeyDue(t *testing.T) {
 		if w.due(3).IsZero() {
 			t.Error("a key that a sweep has marked is not due any more")
 		}
+		// Something else was heard before, which waits for nobody: a push to the base branch (in the same batch, too), the
+		// sweep, a repeated delivery.
+		both := func(d pull.Delivery) pull.Route {
+			r := byNumber(d)
+			if d.ID == "push" || d.ID == "push too" {
+				r.Numbers = []int{21, 22, 23}
+			}
+			return r
+		}
+		w.insert(w.delivery("push", 0))
+		w.intake(both)
+		w.hint("after a push", 21)
+		w.insert(w.delivery("push too", 0), w.delivery("beside a push", 22))
+		w.intake(both)
+		beat, err := w.Beat(w.ctx, "me", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Second)
+		if _, err := w.Swept(w.ctx, beat.Lead, octoApp, "app:42", pull.Swept{Sights: map[int]string{24: "moved"}, Due: []pull.Mark{{Number: 24, Due: w.now()}}}); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Second)
+		w.hint("after a sweep", 24)
+		w.hint("repeated", 25)
+		c, _ := w.claimed(25)
+		w.record(c, pull.PassResult{Outcome: pull.PassDone})
+		w.insert(w.delivery("repeated", 25), w.delivery("after a repetition", 25))
+		w.intake(byNumber)
+		for id, n := range map[string]int{"after a push": 21, "beside a push": 22, "after a sweep": 24, "after a repetition": 25} {
+			if w.discard(id); w.due(n).IsZero() {
+				t.Errorf("%s: a delivery was dropped, and what was heard before it with it", id)
+			}
+		}
 		// The last decision asked for a look.
 		w.hint("decided", 4)
-		c, _ := w.claimed(4)
+		c, _ = w.claimed(4)
 		timer := w.now().Add(time.Hour)
 		if err := w.Plan(w.ctx, c, pull.Plan{Pull: pull.Row{State: pull.Open, NextLook: timer}}); err != nil {
 			t.Fatal(err)

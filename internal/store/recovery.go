@@ -55,50 +55,52 @@ func (t *tx) lead(l pull.Lead) error {
 // knownHeaders is how many of the newest deliveries tell which webhooks lead here.
 const knownHeaders = 1000
 
-// OurHooks returns the ids of the repositories' webhooks that have brought deliveries here, each with its repository's.
-func (s *Store) OurHooks(ctx context.Context) (map[int64]int64, error) {
-	known := make(map[int64]int64)
+// OurHooks returns the names of the repositories' webhooks that have brought deliveries here, as those deliveries say:
+// which of a repository's webhooks are its own is for GitHub to say.
+func (s *Store) OurHooks(ctx context.Context) (map[string]bool, error) {
+	known := make(map[string]bool)
 	err := s.query(ctx, listHooks, nil, func(scan scanner) error {
-		var hook, repo int64
-		err := scan(&hook, &repo)
-		known[hook] = repo
+		var h pull.Hook
+		err := scan(&h.ID, &h.Repo.ID)
+		known[h.String()] = true
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("webhooks: %w", err)
 	}
-	fresh := make(map[int64]int64)
+	fresh := make(map[string]pull.Hook)
 	err = s.query(ctx, newestHeaders, []any{int64(knownHeaders)}, func(scan scanner) error {
-		var repo int64
+		var h pull.Hook
 		var text sql.RawBytes
-		if err := scan(&repo, &text); err != nil {
+		if err := scan(&h.Repo.ID, &text); err != nil {
 			return err
 		}
 		var headers map[string]string
 		if json.Unmarshal(text, &headers) != nil || headers["X-Github-Hook-Installation-Target-Type"] != "repository" {
 			return nil
 		}
-		id, err := strconv.ParseInt(headers["X-Github-Hook-Id"], 10, 64)
-		if err == nil && id > 0 && known[id] != repo {
-			fresh[id] = repo
+		var err error
+		if h.ID, err = strconv.ParseInt(headers["X-Github-Hook-Id"], 10, 64); err == nil && h.ID > 0 && !known[h.String()] {
+			fresh[h.String()] = h
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("webhooks: %w", err)
 	}
-	if len(fresh) > 0 {
-		err = s.write(ctx, "note webhooks", func(t *tx) error {
-			for _, id := range slices.Sorted(maps.Keys(fresh)) {
-				if _, err := t.exec(setHook, id, fresh[id], t.now.UnixMicro()); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		maps.Copy(known, fresh)
+	if len(fresh) == 0 {
+		return known, nil
 	}
-	return known, err
+	return known, s.write(ctx, "note webhooks", func(t *tx) error {
+		for _, name := range slices.Sorted(maps.Keys(fresh)) {
+			h := fresh[name]
+			if _, err := t.exec(setHook, h.ID, h.Repo.ID, t.now.UnixMicro()); err != nil {
+				return err
+			}
+			known[name] = true
+		}
+		return nil
+	})
 }
 
 // Audit returns how far a hook's log has been compared with what is here. For a hook that it does not know, comparing

@@ -242,7 +242,13 @@ func TestWhichHooksAreOurs(t *testing.T) {
 			d.Headers = map[string]string{"X-Github-Hook-Id": target.hook, "X-Github-Hook-Installation-Target-Type": target.kind}
 			w.insert(d)
 		}
-		want := map[int64]int64{11: repoID, 13: repoID}
+		// The header is not signed: whoever may sign anything can name any webhook, and takes it from nobody.
+		forged := w.delivery("forged", 1)
+		forged.Hint.Repo = pull.Repo{ID: 7, Owner: "acme", Name: "tool"}
+		forged.Headers = map[string]string{"X-Github-Hook-Id": "11", "X-Github-Hook-Installation-Target-Type": "repository"}
+		w.insert(forged)
+		name := func(repo, hook int64) string { return pull.Hook{ID: hook, Repo: pull.Repo{ID: repo}}.String() }
+		want := map[string]bool{name(repoID, 11): true, name(repoID, 13): true, name(7, 11): true}
 		got, err := w.OurHooks(w.ctx)
 		if err != nil {
 			t.Fatal(err)

@@ -208,7 +208,7 @@ const parkedScopes = `scope NOT IN (SELECT scope FROM scopes WHERE paused_until 
 
 var (
 	markHinted = bulkText("mark keys due", mark("excluded.scope"), markRow)
-	markAgain  = sqlText("mark a key due again", strings.Replace(mark("work.scope"), "{rows}", markRow, 1))
+	markAgain  = bulkText("mark keys due again", mark("work.scope"), markRow)
 
 	claimKey = sqlText("claim a key", `
 UPDATE work SET fence = fence + 1, lease_owner = $3, lease_until = $4, ready_at = $4, due_at = NULL,
@@ -320,7 +320,7 @@ RETURNING owner, fence`)
 	newestHeaders = sqlText("read the newest deliveries' headers", `SELECT repo_id, headers FROM webhook_logs WHERE repo_id IS NOT NULL ORDER BY seq DESC LIMIT $1`)
 	listHooks     = sqlText("list known webhooks", `SELECT hook_id, repo_id FROM hooks`)
 	setHook       = sqlText("note a webhook", `
-INSERT INTO hooks (hook_id, repo_id, seen_at) VALUES ($1, $2, $3) ON CONFLICT (hook_id) DO UPDATE SET repo_id = excluded.repo_id, seen_at = excluded.seen_at`)
+INSERT INTO hooks (hook_id, repo_id, seen_at) VALUES ($1, $2, $3) ON CONFLICT (hook_id, repo_id) DO NOTHING`)
 
 	readHookAudit = sqlText("read how far a webhook is audited", `SELECT since_at, done_at, top_at, next_page FROM hook_audits WHERE hook = $1`)
 	addHookAudit  = sqlText("begin to audit a webhook", `INSERT INTO hook_audits (hook, since_at) VALUES ($1, $2) ON CONFLICT (hook) DO NOTHING`)
@@ -452,13 +452,13 @@ SELECT `+deliveryColumns+` FROM webhook_logs WHERE seq IN (
 SELECT id FROM repositories WHERE lower(owner) = lower($1) AND lower(name) = lower($2) ORDER BY updated_at DESC LIMIT 1`)
 
 	discardDelivery = sqlText("discard a delivery", `
-UPDATE webhook_logs SET status = 'discarded', processed_at = $2 WHERE delivery_id = $1 AND status IN ('received', 'queued') RETURNING work_key, work_gen`)
+UPDATE webhook_logs SET status = 'discarded', processed_at = $2 WHERE delivery_id = $1 AND status IN ('received', 'queued') RETURNING work_key, work_gen, received_at`)
 
-	// dismissKey takes back that a key is due where the delivery of generation $2 was the last thing heard of it. What the
-	// last decision asked for stays; after a failed pass next_look is only when to try again, and nobody waits for that.
+	// dismissKey takes back that a key is due where the delivery of generation $2 was the last thing heard of it, and, as it
+	// was received at $3, the first as well. What the last decision asked for stays; after a failed pass next_look is only when to try again, and nobody waits for that.
 	dismissKey = sqlText("take back that a key is due", `
 UPDATE work SET due_at = `+nextLook+`, ready_at = `+nextLook+`, not_before = NULL, fails = 0, first_due_at = NULL, working_since = NULL
-WHERE key = $1 AND gen = $2 AND lease_owner IS NULL AND dead = 0
+WHERE key = $1 AND gen = $2 AND first_due_at = $3 AND lease_owner IS NULL AND dead = 0
   AND NOT EXISTS (SELECT 1 FROM webhook_logs WHERE work_key = $1 AND status = 'queued')`)
 
 	replayDelivery = sqlText("take a delivery again", `

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -296,14 +298,44 @@ func (s *Store) MarkDue(ctx context.Context, key pull.Key, p pull.Priority) erro
 	})
 }
 
+// notADelivery keeps apart since when a key waits for something else from when any delivery was received, which is how
+// Discard knows that a key was due before.
+const notADelivery = time.Microsecond
+
 // markAgain makes a key due without a new hint: its scope stays as it is, or is the repository's.
 func (t *tx) markAgain(key pull.Key, due time.Time, p pull.Priority) error {
-	scope := string(pull.ScopeToken)
-	if _, err := t.row(repositoryScope, []any{key.RepoID}, &scope); err != nil {
-		return err
+	return t.markAll(map[pull.Key]*marking{key: {key: key, name: key.String(), due: due, prio: p, scope: pull.ScopeToken}})
+}
+
+// markAll is markAgain for many keys, in their order. The scope of a marking is for a repository that nobody has heard of.
+func (t *tx) markAll(marks map[pull.Key]*marking) error {
+	byName := make(map[string]*marking, len(marks))
+	scopes := make(map[int64]*pull.Scope)
+	for key, m := range marks {
+		byName[m.name] = m
+		known, ok := scopes[key.RepoID]
+		if !ok {
+			var scope string
+			found, err := t.row(repositoryScope, []any{key.RepoID}, &scope)
+			if err != nil {
+				return err
+			}
+			if found {
+				known = new(pull.Scope)
+				*known = pull.Scope(scope)
+			}
+			scopes[key.RepoID] = known
+		}
+		if known != nil {
+			m.scope = *known
+		}
 	}
-	_, err := t.exec(markAgain, key.String(), key.RepoID, int64(key.Number), scope, due.UnixMicro(), int64(p), t.now.UnixMicro())
-	return err
+	rows := make([]any, 0, len(byName)*markAgain.width)
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		m := byName[name]
+		rows = append(rows, name, m.key.RepoID, int64(m.key.Number), string(m.scope), m.due.UnixMicro(), int64(m.prio), t.now.Add(-notADelivery).UnixMicro())
+	}
+	return t.bulk(markAgain, nil, rows, nil)
 }
 
 // ParkScope keeps the keys of a scope from being claimed until a moment, for every replica. An earlier moment than one

@@ -69,10 +69,13 @@ func NewHealth(version string, secrets *Secrets) *Health {
 
 // Register adds a named check. When a required one fails, the service is not ready; a failure of any other is a
 // warning. A check gets a context that ends after a second; one that answers later counts as failing meanwhile and is
-// not started a second time.
+// not started a second time. A name that is taken already is a mistake: one of the two would hide the other.
 func (h *Health) Register(name string, required bool, run func(ctx context.Context) Check) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if slices.ContainsFunc(h.checks, func(c *check) bool { return c.name == name }) {
+		panic("two checks named " + name)
+	}
 	h.checks = append(h.checks, &check{name: name, required: required, run: run})
 }
 
