@@ -78,7 +78,7 @@ var onlyIn = []struct {
 	packages    []string
 }{
 	{"database/sql", "every SQL statement is in internal/store", []string{"internal/store", "internal/testenv"}},
-	{"modernc.org/sqlite", "every SQL statement is in internal/store", []string{"internal/store"}},
+	{"modernc.org/sqlite", "every SQL statement is in internal/store", []string{"internal/store", "internal/testenv"}},
 	{"github.com/jackc/pgx", "every SQL statement is in internal/store", []string{"internal/store", "internal/testenv"}},
 	{"github.com/redis/go-redis", "hints in Redis are in internal/delivery", []string{"internal/delivery", "internal/testenv"}},
 	{"github.com/google/go-github", "all talk to GitHub is in internal/github", []string{"internal/github"}},

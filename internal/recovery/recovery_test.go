@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -467,10 +466,7 @@ func (w *world) kept(guid string) bool {
 // forget removes a delivery from the database by hand.
 func (w *world) forget(guid string) {
 	w.t.Helper()
-	db, err := sql.Open("sqlite", strings.TrimPrefix(w.url, "sqlite:"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	db := testenv.Open(w.t, w.url)
 	defer db.Close()
 	if _, err := db.ExecContext(context.Background(), `DELETE FROM webhook_logs WHERE delivery_id = $1`, guid); err != nil {
 		w.t.Fatal(err)

@@ -39,7 +39,7 @@ func TestPostgresCrashesUnderLoad(t *testing.T) {
 		f.more(t, 20*time.Second, 1)
 		worst = max(worst, time.Since(began))
 	}
-	account := f.end(t, "pgx", source)
+	account := f.end(t, source)
 	recovered(t, p, 5*time.Second)
 	t.Logf("%d crashes: %s; taken again at most %v after the server answered", crashes, account, worst.Round(time.Millisecond))
 	if worst > 5*time.Second {
@@ -129,9 +129,9 @@ func TestPostgresRefuses(t *testing.T) {
 	source := pg.Database(t)
 	name := source[strings.LastIndexByte(source, '/')+1 : strings.IndexByte(source, '?')]
 	p := testenv.Start(t, testenv.Options{Env: working(t, "DATABASE_URL="+source, "LEASE=1s"), Ready: "/ready"})
-	admin := database(t, "pgx", pg.URL)
+	admin := testenv.Open(t, pg.URL)
 	admin.SetMaxOpenConns(1)
-	inside := database(t, "pgx", strings.Replace(pg.URL, "/postgres?", "/"+name+"?", 1)) // the superuser, in the service's database
+	inside := testenv.Open(t, strings.Replace(pg.URL, "/postgres?", "/"+name+"?", 1)) // the superuser, in the service's database
 	inside.SetMaxIdleConns(0)
 
 	// lock keeps everybody off the inbox until it is called again.
@@ -164,7 +164,7 @@ func TestPostgresRefuses(t *testing.T) {
 		}},
 		{"no connection left", "too many connections", func() func() {
 			var hoard []*sql.Conn
-			others := database(t, "pgx", pg.Database(t))
+			others := testenv.Open(t, pg.Database(t))
 			for deadline := time.Now().Add(20 * time.Second); len(hoard) < connectionsForAll; {
 				if time.Now().After(deadline) {
 					t.Fatalf("only %d of %d connections could be taken", len(hoard), connectionsForAll)
@@ -224,7 +224,7 @@ func TestPostgresRefuses(t *testing.T) {
 			began := time.Now()
 			f.more(t, 15*time.Second, 50)
 			took := time.Since(began)
-			account := f.end(t, "pgx", source)
+			account := f.end(t, source)
 			recovered(t, p, 5*time.Second)
 			quietLog(t, p, before, 1)
 			t.Logf("%s; taken again %v after it was over", account, took.Round(time.Millisecond))
@@ -233,16 +233,6 @@ func TestPostgresRefuses(t *testing.T) {
 	if n := metric(t, p, "github_dead_letters"); n != 0 {
 		t.Errorf("%v dead letters, want none", n)
 	}
-}
-
-func database(t *testing.T, driver, source string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open(driver, source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
 }
 
 // kick ends every connection of a user.
@@ -268,7 +258,7 @@ func TestPostgresBackendsAreKilled(t *testing.T) {
 	source := pg.Database(t)
 	user := source[strings.LastIndexByte(source, '/')+1 : strings.IndexByte(source, '?')]
 	p := testenv.Start(t, testenv.Options{Env: working(t, "DATABASE_URL="+source, "LEASE=1s"), Ready: "/ready"})
-	admin := database(t, "pgx", pg.URL)
+	admin := testenv.Open(t, pg.URL)
 	f := startFlood(p, 0x400, 8, 2*time.Millisecond)
 	f.more(t, 10*time.Second, 50)
 	killed := map[string]int{}
@@ -298,7 +288,7 @@ SELECT query FROM busy WHERE pg_terminate_backend(pid)`, user)
 			t.Fatal(err)
 		}
 	}
-	account := f.end(t, "pgx", source)
+	account := f.end(t, source)
 	recovered(t, p, 5*time.Second)
 	t.Logf("killed in transactions, by the last statement: %v; %s", killed, account)
 	if killed["insert"]+killed["commit"] == 0 || killed["intake or record"] == 0 {
@@ -345,7 +335,7 @@ func TestPostgresDiskIsFull(t *testing.T) {
 	began := time.Now()
 	f.more(t, 20*time.Second, 50)
 	took := time.Since(began)
-	account := f.end(t, "pgx", source)
+	account := f.end(t, source)
 	recovered(t, p, 10*time.Second)
 	quietLog(t, p, before, 2)
 	t.Logf("%s; /ready said %q; taken again %v after there was room", account, seen, took.Round(time.Millisecond))
@@ -368,7 +358,7 @@ func TestPostgresDeadlock(t *testing.T) {
 	}
 	eventually(t, 10*time.Second, "both are processed", func() bool { return askStats(t, p).QueueLength == 0 })
 
-	inside := database(t, "pgx", strings.Replace(pg.URL, "/postgres?", "/"+name+"?", 1))
+	inside := testenv.Open(t, strings.Replace(pg.URL, "/postgres?", "/"+name+"?", 1))
 	c, err := inside.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -445,7 +435,7 @@ func TestReplicasStartWithPostgres(t *testing.T) {
 	})
 	last := testenv.Start(t, testenv.Options{Env: env, Ready: "/ready"})
 	eventually(t, 30*time.Second, "everything is processed", func() bool { return askStats(t, last).QueueLength == 0 })
-	rows := keptStatuses(t, "pgx", source)
+	rows := keptStatuses(t, source)
 	for id := range f.acknowledged {
 		if len(rows[id]) != 1 {
 			t.Errorf("%s was acknowledged and is there %d times", id, len(rows[id]))
