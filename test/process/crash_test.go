@@ -3,8 +3,6 @@ package process
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -17,12 +15,9 @@ import (
 func TestKillUnderLoadLosesNothing(t *testing.T) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
-			rounds := 20
+			rounds := testenv.Pick(20, 200)
 			if testing.Short() {
 				rounds = 3
-			}
-			if n, err := strconv.Atoi(os.Getenv("KILLS")); err == nil {
-				rounds = n
 			}
 			dir := t.TempDir()
 			database := sqliteIn(dir)

@@ -21,10 +21,7 @@ func TestPostgresCrashesUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("crashes a server six times")
 	}
-	crashes := 6
-	if testenv.Long() {
-		crashes = 60
-	}
+	crashes := testenv.Pick(6, 60)
 	pg := testenv.OwnPostgres(t, "", "max_connections=60", "shared_buffers=64MB")
 	source := pg.Database(t)
 	p := testenv.Start(t, testenv.Options{Env: working(t, "DATABASE_URL="+source, "LEASE=1s"), Ready: "/ready"})
@@ -59,10 +56,7 @@ func TestPostgresIsDown(t *testing.T) {
 		t.Skip("takes ten seconds")
 	}
 	t.Parallel()
-	down := 8 * time.Second
-	if testenv.Long() {
-		down = 5 * time.Minute
-	}
+	down := testenv.Pick(8*time.Second, 5*time.Minute)
 	pg := testenv.OwnPostgres(t, "", "max_connections=60")
 	source := pg.Database(t)
 	// GitHub can't be reached either, so that what is taken has to wait.
@@ -250,10 +244,7 @@ func TestPostgresBackendsAreKilled(t *testing.T) {
 		t.Skip("kills backends for some seconds")
 	}
 	t.Parallel()
-	span := 5 * time.Second
-	if testenv.Long() {
-		span = 2 * time.Minute
-	}
+	span := testenv.Pick(5*time.Second, 2*time.Minute)
 	pg := testenv.OwnPostgres(t, "", "max_connections=60")
 	source := pg.Database(t)
 	user := source[strings.LastIndexByte(source, '/')+1 : strings.IndexByte(source, '?')]

@@ -45,11 +45,7 @@ func TestSQLiteDiskIsFull(t *testing.T) {
 	env := working(t, "DATABASE_URL=sqlite:"+file, "LEASE=1s")
 	p := testenv.Start(t, testenv.Options{Env: env, Ready: "/ready"})
 	eventually(t, 5*time.Second, "there is ballast", func() bool { return exists(file + ".ballast") })
-	rounds := 3
-	if testenv.Long() {
-		rounds = 50
-	}
-	for round := range rounds {
+	for round := range testenv.Pick(3, 50) {
 		f := startFlood(p, 0x1000+round, 8, 50*time.Millisecond) // what it sends must fit
 		f.more(t, 10*time.Second, 50)
 		before := len(complaints(p))
