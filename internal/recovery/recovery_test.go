@@ -570,7 +570,7 @@ func (w *world) looked(client *github.Client, scope pull.Scope, pr *githubtest.P
 	if err := w.store.MarkDue(ctx, key, pull.Urgent); err != nil {
 		w.t.Fatal(err)
 	}
-	c, ok, err := w.store.Claim(ctx, "test", time.Minute)
+	c, ok, err := w.store.Claim(ctx, "test", time.Minute, "")
 	if err != nil || !ok || c.Key != key {
 		w.t.Fatalf("Claim = %+v, %v, %v, want %s", c, ok, err, key)
 	}
@@ -589,7 +589,7 @@ func (w *world) looked(client *github.Client, scope pull.Scope, pr *githubtest.P
 func (w *world) due() (numbers []int) {
 	w.t.Helper()
 	for {
-		c, ok, err := w.store.Claim(context.Background(), "test", time.Minute)
+		c, ok, err := w.store.Claim(context.Background(), "test", time.Minute, "")
 		if err != nil {
 			w.t.Fatal(err)
 		}
