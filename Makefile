@@ -45,7 +45,7 @@ bench: ## Measure what an acknowledgement costs, in ratios to what this machine 
 fuzz: ## Run each fuzz test for FUZZTIME (default 10s)
 	@scripts/fuzz
 
-chaos: ## Kill, freeze, starve and confuse the service for an hour or two; SEED=n plays a plan again, RUN=Test… a part
+chaos: ## Kill, freeze, starve and confuse the service for hours: the long forms of tests; SEED=n plays a plan again, RUN=Test… a part
 	@scripts/chaos
 
 race: ## Run the tests under the race detector (needs gcc)

@@ -4,15 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/githubtest"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
 
 // The times of the story below: the receiver dies, comes back, and is given a quarter of an hour; then life goes on.
@@ -45,19 +44,15 @@ type act struct {
 // TestNothingStaysLost: of all deliveries a twentieth is dropped without a trace and a twentieth fails, and the receiver
 // is dead for two hours, while 48 pull requests are opened, pushed to, checked, reviewed, labelled and merged. A quarter of
 // an hour after its return everything at GitHub is as if each delivery had arrived, and so it is at the end.
-// RECOVERY_SEEDS says how many lives are tried.
+// TEST_LONG=1 tries twenty lives.
 func TestNothingStaysLost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("`make test` runs it")
 	}
-	seeds, err := strconv.ParseUint(cmp.Or(os.Getenv("RECOVERY_SEEDS"), "1"), 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if underRace && seeds == 1 {
+	if underRace {
 		t.Skip("it takes long, and its parts are raced elsewhere")
 	}
-	for seed := uint64(1); seed <= seeds; seed++ {
+	for seed := uint64(1); seed <= testenv.Pick[uint64](1, 20); seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			perfect := liveOn(t, "an App", seed, false)

@@ -2,9 +2,6 @@ package scenario
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,6 +12,7 @@ import (
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/githubtest"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
 
 const docsPolicy = `version: 1
@@ -309,7 +307,7 @@ func TestUnknownEvents(t *testing.T) {
 			l.header.Set("X-GitHub-Event", event)
 			if event == "pull_request" { // of an action that nobody knows: it is looked at
 				l.body = bytes.Replace(l.body, []byte(`"action":"opened"`), []byte(`"action":"levitated"`), 1)
-				l.header.Set("X-Hub-Signature-256", "sha256="+signed(l.body))
+				l.header.Set("X-Hub-Signature-256", testenv.Sign(secret, l.body))
 			}
 			if status, answer := s.send(l, fmt.Sprintf("%08d-0000-4000-8000-000000000001", i)); status != http.StatusAccepted {
 				t.Errorf("%s is answered %d %s, want 202", event, status, answer)
@@ -474,11 +472,4 @@ func TestABrokenInstallationHoldsNobodyUp(t *testing.T) {
 			})
 		})
 	}
-}
-
-// signed is the signature of a body.
-func signed(body []byte) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write(body)
-	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -28,6 +27,7 @@ import (
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/app"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/githubtest"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
 
 const secret = "a secret of the scenarios"
@@ -91,7 +91,7 @@ type life struct {
 var errStopped = errors.New("the process has been stopped")
 
 func newWorld(t *testing.T, w way, url string) *world {
-	dir := memory(t)
+	dir := testenv.Memory(t)
 	if url == "" {
 		url = "sqlite:" + filepath.Join(dir, "service.db")
 	}
@@ -119,20 +119,6 @@ func newWorld(t *testing.T, w way, url string) *world {
 	})
 	hub.Deliveries(w.delivery)
 	return s
-}
-
-// memory is a directory that costs no waiting for a disk: what is at stake here is what was committed, not power cuts.
-func memory(t *testing.T) string {
-	dir, err := os.MkdirTemp("/dev/shm", "scenario-")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
 }
 
 // open lets GitHub send its webhooks, until the story ends.

@@ -153,14 +153,6 @@ func (a *App) retain(ctx context.Context) error {
 // Handler serves everything that the service serves, for tests that need no socket.
 func (a *App) Handler() http.Handler { return a.handler }
 
-// Addr is where the service listens; nil without a listener.
-func (a *App) Addr() net.Addr {
-	if a.listener == nil {
-		return nil
-	}
-	return a.listener.Addr()
-}
-
 // Close gives back what New took. Run does it by itself.
 func (a *App) Close() {
 	if a.listener != nil {

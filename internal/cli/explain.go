@@ -155,8 +155,8 @@ func (w *world) known(ctx context.Context, cfg app.Config, owner, name string, n
 	return d, err
 }
 
-// look asks GitHub and decides as a pass would, and writes nothing.
-func (w *world) look(ctx context.Context, cfg app.Config, repo pull.Repo, number int, known pull.History) (explanation, error) {
+// gitHub is a client of GitHub, and the metrics that nobody reads.
+func gitHub(cfg app.Config) (*github.Client, *telemetry.Metrics, error) {
 	build := ThisBuild()
 	metrics := telemetry.NewMetrics(build.Version, build.Commit)
 	client, err := github.New(github.Options{
@@ -164,7 +164,16 @@ func (w *world) look(ctx context.Context, cfg app.Config, repo pull.Repo, number
 		Metrics: metrics, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		return explanation{}, &usageError{err}
+		return nil, nil, &usageError{err}
+	}
+	return client, metrics, nil
+}
+
+// look asks GitHub and decides as a pass would, and writes nothing.
+func (w *world) look(ctx context.Context, cfg app.Config, repo pull.Repo, number int, known pull.History) (explanation, error) {
+	client, metrics, err := gitHub(cfg)
+	if err != nil {
+		return explanation{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

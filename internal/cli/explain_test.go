@@ -43,7 +43,7 @@ func decided(t *testing.T, title string) policy.Verdict {
 	if _, n, err := s.Intake(t.Context(), pull.Taking{Limit: 10}, func(d pull.Delivery) pull.Route { return pull.Route{Numbers: d.Hint.Numbers} }); err != nil || n != 1 {
 		t.Fatalf("Intake took %d, %v", n, err)
 	}
-	claim, ok, err := s.Claim(t.Context(), "test", time.Minute)
+	claim, ok, err := s.Claim(t.Context(), "test", time.Minute, "")
 	if err != nil || !ok {
 		t.Fatalf("Claim = %v, %v", ok, err)
 	}

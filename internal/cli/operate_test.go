@@ -286,7 +286,7 @@ func TestDeliveriesCommands(t *testing.T) {
 	d.does("deliveries list", "Nothing has arrived yet.")
 	d.receive("a", "b")
 	d.intake("a")
-	c, _, err := d.Claim(t.Context(), "test", time.Minute)
+	c, _, err := d.Claim(t.Context(), "test", time.Minute, "")
 	if err != nil {
 		t.Fatal(err)
 	}

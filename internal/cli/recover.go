@@ -3,18 +3,14 @@ package cli
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/app"
-	"github.com/brandonlacoste9-tech/github-pr-manager/internal/github"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/recovery"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
-	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
 func (w *world) deliveriesRecoverCommand() *cobra.Command {
@@ -49,14 +45,9 @@ The exit code is 1 when something that is missing could not be asked for, or a l
 }
 
 func (w *world) recover(ctx context.Context, s *store.Store, cfg app.Config, since time.Duration, asJSON bool) error {
-	build := ThisBuild()
-	metrics := telemetry.NewMetrics(build.Version, build.Commit)
-	client, err := github.New(github.Options{
-		API: cfg.GitHubAPI, Token: cfg.Secrets.Token, AppID: cfg.AppID, AppKey: cfg.Secrets.AppKey,
-		Metrics: metrics, Logger: slog.New(slog.DiscardHandler),
-	})
+	client, metrics, err := gitHub(cfg)
 	if err != nil {
-		return &usageError{err}
+		return err
 	}
 	if !client.Configured() {
 		return usagef("there are no credentials to ask GitHub with: set GITHUB_APP_ID and GITHUB_PRIVATE_KEY_FILE, or GITHUB_TOKEN")
@@ -92,7 +83,7 @@ func (w *world) recover(ctx context.Context, s *store.Store, cfg app.Config, sin
 // tellFetched prints what was found and done, for people.
 func (w *world) tellFetched(f recovery.Fetched) {
 	if f.Error == "" || f.Hooks > 0 {
-		w.printf("GitHub's log has %s since %s, of %s.\n", counted(f.Looked, "delivery", "deliveries"), f.Since.UTC().Format("2006-01-02 15:04 UTC"), counted(f.Hooks, "webhook", "webhooks"))
+		w.printf("GitHub's log has %s since %s, of %s.\n", counted(f.Looked, "delivery", "deliveries"), stamp(f.Since), counted(f.Hooks, "webhook", "webhooks"))
 	}
 	if f.Blind > 0 {
 		w.printf("The token may not see the webhooks of %s: what was missed there can't be fetched. It needs the scope admin:repo_hook and its account the role admin.\n",
@@ -105,13 +96,9 @@ func (w *world) tellFetched(f recovery.Fetched) {
 		return
 	}
 	asked, arrived, lost := 0, 0, 0
-	t := tabwriter.NewWriter(w.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "\nDELIVERY\tEVENT\tSENT\tGITHUB SAID\tNOW\n")
+	rows := make([][]string, 0, len(f.Missing))
 	for _, m := range f.Missing {
-		event, said, now := m.Event, m.Status, "asked for again"
-		if m.Action != "" {
-			event += "." + m.Action
-		}
+		said, now := m.Status, "asked for again"
 		if m.Lost {
 			lost++
 			said += " (acknowledged, and lost here)"
@@ -126,9 +113,10 @@ func (w *world) tellFetched(f recovery.Fetched) {
 		default:
 			now = m.Error
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", telemetry.Printable(m.ID), telemetry.Printable(event), m.SentAt.UTC().Format(time.RFC3339), telemetry.Printable(said), telemetry.Printable(now))
+		rows = append(rows, []string{m.ID, event(pull.Hint{Event: m.Event, Action: m.Action}), stamp(m.SentAt), said, now})
 	}
-	_ = t.Flush() // a reader who has closed the pipe has seen enough
+	w.printf("\n")
+	w.table("DELIVERY\tEVENT\tSENT\tGITHUB SAID\tNOW", rows)
 	w.printf("\n%s not here; GitHub was asked for %d, and %d have arrived.\n", counted(len(f.Missing), "delivery was", "deliveries were"), asked, arrived)
 	if rest := asked - arrived; rest > 0 {
 		w.printf("The other %d may take minutes: they come in at the webhook's address, and the service looks after them.\n", rest)

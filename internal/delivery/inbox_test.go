@@ -193,7 +193,7 @@ func TestThroughTheDoor(t *testing.T) {
 			return one.Status == pull.Queued && two.Status == pull.Processed
 		})
 		eventually(t, "the key can be claimed", func() bool {
-			c, ok, err := d.store.Claim(t.Context(), "test", time.Minute)
+			c, ok, err := d.store.Claim(t.Context(), "test", time.Minute, "")
 			if err != nil {
 				t.Fatal(err)
 			}

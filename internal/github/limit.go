@@ -102,7 +102,7 @@ type limiter struct {
 	parked    time.Time
 	reason    string
 	heeded    time.Time // when others were last asked what they were told
-	strikes   int // secondary limits in a row
+	strikes   int       // secondary limits in a row
 	budgets   map[resource]budget
 }
 

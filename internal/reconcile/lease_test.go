@@ -123,7 +123,7 @@ func TestAFrozenHolderWritesNothing(t *testing.T) {
 				frozen := worker("frozen", frozenStore{s, freeze}, freeze)
 				other := worker("other", s, nil)
 
-				claim, ok, err := s.Claim(ctx, "frozen", lease)
+				claim, ok, err := s.Claim(ctx, "frozen", lease, "")
 				if err != nil || !ok {
 					t.Fatalf("Claim = %v, %v", ok, err)
 				}
@@ -133,7 +133,7 @@ func TestAFrozenHolderWritesNothing(t *testing.T) {
 					frozen.Pass(ctx, nil, claim)
 				}()
 				time.Sleep(lease + time.Second)
-				again, ok, err := s.Claim(ctx, "other", lease)
+				again, ok, err := s.Claim(ctx, "other", lease, "")
 				if err != nil || !ok {
 					t.Fatalf("the key of the frozen worker can't be claimed after its lease: %v, %v", ok, err)
 				}

@@ -46,8 +46,8 @@ type Forge interface {
 // A Store keeps claims, memory and the ledger. Methods that take a claim fail with pull.ErrLost once somebody else
 // holds the key; after that nothing of the pass is written any more.
 type Store interface {
-	// ClaimOther takes the most urgent key that is due; of those that are as urgent, one of the scope last comes last.
-	ClaimOther(ctx context.Context, owner string, lease time.Duration, last pull.Scope) (pull.Claim, bool, error)
+	// Claim takes the most urgent key that is due; of those that are as urgent, one of the scope last comes last.
+	Claim(ctx context.Context, owner string, lease time.Duration, last pull.Scope) (pull.Claim, bool, error)
 	NextDue(ctx context.Context) (time.Time, bool, error)
 	Renew(ctx context.Context, c pull.Claim, lease time.Duration) error
 	History(ctx context.Context, c pull.Claim) (pull.History, error)
@@ -185,7 +185,7 @@ func (r *Reconciler) claim(ctx context.Context) (c pull.Claim, ok bool, wait tim
 	if wait = at.Sub(r.store.Now()); wait > 0 {
 		return c, false, min(wait, r.o.Poll), nil
 	}
-	c, ok, err = r.store.ClaimOther(ctx, r.o.Owner, r.o.Lease, r.slow.most())
+	c, ok, err = r.store.Claim(ctx, r.o.Owner, r.o.Lease, r.slow.most())
 	// Due, and yet not to be had: another replica was faster, or its scope is parked. Either is over soon.
 	return c, ok && err == nil, min(100*time.Millisecond, r.o.Poll), err
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -468,10 +467,7 @@ func (w *world) kept(guid string) bool {
 // forget removes a delivery from the database by hand.
 func (w *world) forget(guid string) {
 	w.t.Helper()
-	db, err := sql.Open("sqlite", strings.TrimPrefix(w.url, "sqlite:"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	db := testenv.Open(w.t, w.url)
 	defer db.Close()
 	if _, err := db.ExecContext(context.Background(), `DELETE FROM webhook_logs WHERE delivery_id = $1`, guid); err != nil {
 		w.t.Fatal(err)
@@ -575,7 +571,7 @@ func (w *world) looked(client *github.Client, scope pull.Scope, pr *githubtest.P
 	if err := w.store.MarkDue(ctx, key, pull.Urgent); err != nil {
 		w.t.Fatal(err)
 	}
-	c, ok, err := w.store.Claim(ctx, "test", time.Minute)
+	c, ok, err := w.store.Claim(ctx, "test", time.Minute, "")
 	if err != nil || !ok || c.Key != key {
 		w.t.Fatalf("Claim = %+v, %v, %v, want %s", c, ok, err, key)
 	}
@@ -594,7 +590,7 @@ func (w *world) looked(client *github.Client, scope pull.Scope, pr *githubtest.P
 func (w *world) due() (numbers []int) {
 	w.t.Helper()
 	for {
-		c, ok, err := w.store.Claim(context.Background(), "test", time.Minute)
+		c, ok, err := w.store.Claim(context.Background(), "test", time.Minute, "")
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -134,6 +134,31 @@ func (s *Store) connect(ctx context.Context) (err error) {
 	return nil
 }
 
+// take waits for the turn to write; whoever has it gives it back.
+func (q *sqlite) take(ctx context.Context) error {
+	select {
+	case q.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (q *sqlite) give() { <-q.turn }
+
+// writeBack writes the write-ahead log back into the file, and says how many pages it has and how many of them are in the
+// file now. How is SQLite's word for what becomes of the log afterwards.
+func writeBack(ctx context.Context, on interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}, how string,
+) (pages, moved int, err error) {
+	var busy int
+	if err := on.QueryRowContext(ctx, `PRAGMA wal_checkpoint(`+how+`)`).Scan(&busy, &pages, &moved); err != nil {
+		return 0, 0, fmt.Errorf("checkpoint: %w", err)
+	}
+	return pages, moved, nil
+}
+
 // writable finds out what is wrong with a file, or makes it: SQLite says "unable to open database file" to everything.
 // A file that is there is not opened for it: closing it would take away the locks that this process may have on it.
 func writable(path string) error {
@@ -179,8 +204,7 @@ func (s *Store) secure() error {
 	if info, err := os.Stat(q.path); err != nil || !os.SameFile(info, q.names[0].file) {
 		return t
 	}
-	var busy, pages, moved int
-	if err := q.conn.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil || moved < pages {
+	if pages, moved, err := writeBack(context.Background(), q.conn, "TRUNCATE"); err != nil || moved < pages {
 		return t
 	}
 	return nil
@@ -189,20 +213,18 @@ func (s *Store) secure() error {
 // reopen opens the file anew when something that belongs to it has lost its name. Readers and writers wait meanwhile.
 func (s *Store) reopen(ctx context.Context) error {
 	q := s.sqlite
-	select {
-	case q.turn <- struct{}{}:
-		defer func() { <-q.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := q.take(ctx); err != nil {
+		return err
 	}
+	defer q.give()
 	s.gate.Lock()
 	defer s.gate.Unlock()
 	if info, err := os.Stat(q.path); err != nil || !os.SameFile(info, q.names[0].file) {
 		return q.missing() // what is there now is not what was acknowledged
 	}
 	if q.conn != nil {
-		var busy, pages, moved int
-		if err := q.conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
+		pages, moved, err := writeBack(ctx, q.conn, "TRUNCATE")
+		if err != nil {
 			return fmt.Errorf("write the write-ahead log back: %w", err)
 		}
 		if moved < pages {
@@ -483,19 +505,17 @@ func (s *Store) begin(t *tx) (end func(commit bool) error, err error) {
 		}, nil
 	}
 	q := s.sqlite
-	select {
-	case q.turn <- struct{}{}:
-	case <-t.ctx.Done():
-		return nil, t.ctx.Err()
+	if err := q.take(t.ctx); err != nil {
+		return nil, err
 	}
 	// From here on it takes milliseconds, and nothing is gained by stopping halfway.
 	t.ctx = context.WithoutCancel(t.ctx)
 	if _, err := t.exec(beginImmediate); err != nil {
-		<-q.turn
+		q.give()
 		return nil, err
 	}
 	return func(commit bool) error {
-		defer func() { <-q.turn }()
+		defer q.give()
 		if commit {
 			_, err := t.exec(commitWork)
 			if err == nil {

@@ -434,7 +434,7 @@ func TestTheStoreRunsInSimulatedTime(t *testing.T) {
 			t.Errorf("Now went on by %v, want 200m", got)
 		}
 		for range 200 {
-			c, ok, err := s.Claim(ctx, "w", lease)
+			c, ok, err := s.Claim(ctx, "w", lease, "")
 			if err != nil || !ok {
 				t.Fatalf("Claim = %v, %v", ok, err)
 			}
@@ -588,7 +588,7 @@ func writer(t *testing.T) {
 			if _, _, err := s.Intake(t.Context(), pull.Taking{Limit: 5}, byNumber); err != nil {
 				return
 			}
-			if c, ok, err := s.Claim(t.Context(), "w", 10*time.Millisecond); err == nil && ok {
+			if c, ok, err := s.Claim(t.Context(), "w", 10*time.Millisecond, ""); err == nil && ok {
 				_, _ = s.Record(t.Context(), c, pull.PassResult{Outcome: pull.PassDone})
 			}
 		}

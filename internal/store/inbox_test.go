@@ -593,7 +593,7 @@ func TestReplicasShareTheWork(t *testing.T) {
 						return
 					}
 					w.pass(time.Second)
-					c, ok, err := s.Claim(w.ctx, fmt.Sprint("replica", r), time.Hour)
+					c, ok, err := s.Claim(w.ctx, fmt.Sprint("replica", r), time.Hour, "")
 					if err != nil {
 						t.Error(err)
 						return
@@ -617,7 +617,7 @@ func TestReplicasShareTheWork(t *testing.T) {
 		for { // what one replica held while the other found nothing more
 			w.pass(time.Minute)
 			w.intake(byNumber)
-			c, ok, err := w.Claim(w.ctx, "last", time.Hour)
+			c, ok, err := w.Claim(w.ctx, "last", time.Hour, "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -105,23 +104,15 @@ func (s *Store) LogBytes() int64 {
 func (s *Store) checkpoint(ctx context.Context) error {
 	s.pending.Store(0)
 	q := s.sqlite
-	var busy, pages, moved int
-	if err := q.back.QueryRowContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &moved); err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
+	if pages, _, err := writeBack(ctx, q.back, "PASSIVE"); err != nil || pages*pageSize < walLimit {
+		return err
 	}
-	if pages*pageSize < walLimit {
-		return nil
+	if err := q.take(ctx); err != nil {
+		return err
 	}
-	select {
-	case q.turn <- struct{}{}:
-		defer func() { <-q.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := q.back.QueryRowContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &moved); err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
-	return nil
+	defer q.give()
+	_, _, err := writeBack(ctx, q.back, "PASSIVE")
+	return err
 }
 
 // shorten writes the whole log back and gives its room to others. Writers wait meanwhile. While somebody reads what is in
@@ -131,15 +122,10 @@ func (s *Store) shorten(ctx context.Context) error {
 		return err
 	}
 	q := s.sqlite
-	select {
-	case q.turn <- struct{}{}:
-		defer func() { <-q.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := q.take(ctx); err != nil {
+		return err
 	}
-	var busy, pages, moved int
-	if err := q.back.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
-	return nil
+	defer q.give()
+	_, _, err := writeBack(ctx, q.back, "TRUNCATE")
+	return err
 }

@@ -111,7 +111,7 @@ SELECT 'pr:%d#' || n.i, %d, n.i, 'token', 1, %d + n.i, %d + n.i, n.i %% 4, %d FR
 		return err
 	}
 	claim := func(int) error {
-		_, ok, err := w.Claim(w.ctx, "worker", lease)
+		_, ok, err := w.Claim(w.ctx, "worker", lease, "")
 		if err == nil && !ok {
 			return fmt.Errorf("nothing to claim")
 		}
@@ -154,7 +154,7 @@ SELECT 'pr:%d#' || n.i, %d, n.i, 'token', 1, %d + n.i, %d + n.i, n.i %% 4, %d FR
 		default:
 		}
 		began := time.Now()
-		if _, ok, err := w.Claim(w.ctx, "worker", lease); err != nil || !ok && i < keys-600 {
+		if _, ok, err := w.Claim(w.ctx, "worker", lease, ""); err != nil || !ok && i < keys-600 {
 			t.Fatalf("Claim beside the purge = %v, %v", ok, err)
 		}
 		took = append(took, time.Since(began))

@@ -515,7 +515,7 @@ func TestARetriedDeadLetterMeetsANewHint(t *testing.T) {
 			retry("after the claim ends")
 			w.pass(time.Second)
 			for range 3 {
-				if c, ok, err := w.Claim(w.ctx, "worker", lease); err != nil {
+				if c, ok, err := w.Claim(w.ctx, "worker", lease, ""); err != nil {
 					t.Fatal(err)
 				} else if ok {
 					w.record(c, pull.PassResult{Outcome: pull.PassDone})
@@ -568,7 +568,7 @@ func TestARetryWhileAPassIsBeingRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.pass(time.Second)
-	if c, ok, err := w.Claim(w.ctx, "worker", lease); err != nil {
+	if c, ok, err := w.Claim(w.ctx, "worker", lease, ""); err != nil {
 		t.Fatal(err)
 	} else if ok {
 		w.record(c, pull.PassResult{Outcome: pull.PassDone})
@@ -598,7 +598,7 @@ func TestRacesOfOperators(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					c, ok, err := s.Claim(w.ctx, "worker", lease)
+					c, ok, err := s.Claim(w.ctx, "worker", lease, "")
 					if err != nil {
 						t.Error(err)
 						return
@@ -656,7 +656,7 @@ func TestRacesOfOperators(t *testing.T) {
 		for range 20 * keys {
 			w.pass(time.Minute)
 			w.intake(byNumber)
-			if c, ok, err := w.Claim(w.ctx, "last", lease); err != nil {
+			if c, ok, err := w.Claim(w.ctx, "last", lease, ""); err != nil {
 				t.Fatal(err)
 			} else if ok {
 				w.record(c, pull.PassResult{Outcome: pull.PassDone})
@@ -759,7 +759,7 @@ func TestOneClaimByHand(t *testing.T) {
 		for i := range 8 {
 			all.Go(func() {
 				if i%2 == 0 {
-					_, ok, err := w.Claim(w.ctx, "worker", lease)
+					_, ok, err := w.Claim(w.ctx, "worker", lease, "")
 					won(ok, err)
 					return
 				}

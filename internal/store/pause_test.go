@@ -36,7 +36,7 @@ func TestPause(t *testing.T) {
 			if at, due, err := s.NextDue(w.ctx); err != nil || due {
 				t.Errorf("while paused the next key is due at %v, %v; want none", at, err)
 			}
-			if c, ok, err := s.Claim(w.ctx, "me", lease); err != nil || ok {
+			if c, ok, err := s.Claim(w.ctx, "me", lease, ""); err != nil || ok {
 				t.Errorf("%v was claimed while paused, %v", c.Key, err)
 			}
 		}
@@ -54,7 +54,7 @@ func TestPause(t *testing.T) {
 		}
 		w.pass(time.Minute)
 		for range 3 {
-			if _, ok, err := w.Claim(w.ctx, "me", lease); err != nil || !ok {
+			if _, ok, err := w.Claim(w.ctx, "me", lease, ""); err != nil || !ok {
 				t.Fatalf("a key could not be claimed after Resume: %v", err)
 			}
 		}

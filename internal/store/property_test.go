@@ -82,7 +82,7 @@ func TestKeyedWorkFollowsItsModel(t *testing.T) {
 						claimable++
 					}
 				}
-				c, ok, err := w.Claim(w.ctx, "w", lease)
+				c, ok, err := w.Claim(w.ctx, "w", lease, "")
 				if err != nil {
 					t.Fatal(err)
 				}

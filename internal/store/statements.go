@@ -409,7 +409,7 @@ SELECT coalesce(sum(CASE WHEN lease_owner IS NOT NULL AND lease_until > $1 THEN 
   min(CASE WHEN (lease_owner IS NULL OR lease_until <= $1) AND ready_at <= $1 THEN ready_at END)
 FROM work WHERE ready_at IS NOT NULL`)
 	parkedUntil = sqlText("read until when a scope is parked", `SELECT paused_until, reason FROM scopes WHERE scope = $1 AND paused_until > $2`)
-	readParked = sqlText("list parked scopes", `SELECT scope, paused_until, reason FROM scopes WHERE paused_until > $1 ORDER BY scope`)
+	readParked  = sqlText("list parked scopes", `SELECT scope, paused_until, reason FROM scopes WHERE paused_until > $1 ORDER BY scope`)
 
 	listOpen   = sqlText("list open pull requests", `SELECT `+pullColumns+fromPulls+` WHERE state = 'open' ORDER BY pulls.updated_at DESC, pulls.key LIMIT $1`)
 	listClosed = sqlText("list closed pull requests", `SELECT `+pullColumns+fromPulls+` WHERE state <> 'open' ORDER BY pulls.updated_at DESC, pulls.key LIMIT $1`)

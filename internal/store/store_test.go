@@ -157,7 +157,7 @@ func (w *world) hint(id string, number int) {
 
 func (w *world) claim() pull.Claim {
 	w.t.Helper()
-	c, ok, err := w.Claim(w.ctx, "worker", lease)
+	c, ok, err := w.Claim(w.ctx, "worker", lease, "")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func (w *world) claim() pull.Claim {
 
 func (w *world) noClaim(why string) {
 	w.t.Helper()
-	c, ok, err := w.Claim(w.ctx, "worker", lease)
+	c, ok, err := w.Claim(w.ctx, "worker", lease, "")
 	if err != nil {
 		w.t.Fatal(err)
 	}

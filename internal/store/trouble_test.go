@@ -301,7 +301,7 @@ func TestReplicasWithWrongClocksAgreeOnLeases(t *testing.T) {
 	if err := right.MarkDue(t.Context(), key, pull.Ordinary); err != nil {
 		t.Fatal(err)
 	}
-	claim, ok, err := right.Claim(t.Context(), "right", lease)
+	claim, ok, err := right.Claim(t.Context(), "right", lease, "")
 	if err != nil || !ok {
 		t.Fatalf("Claim = %v, %v", ok, err)
 	}
@@ -316,13 +316,13 @@ func TestReplicasWithWrongClocksAgreeOnLeases(t *testing.T) {
 		if time.Until(wrong.Now()) < 365*24*time.Hour || off.Abs() > 20*time.Second {
 			t.Errorf("a machine in %d has the store's time %v off, want the server's", time.Now().Year(), off)
 		}
-		if _, ok, err := wrong.Claim(t.Context(), "wrong", lease); ok || err != nil {
+		if _, ok, err := wrong.Claim(t.Context(), "wrong", lease, ""); ok || err != nil {
 			t.Errorf("Claim by a replica with a wrong clock = %v, %v, want nothing: the lease holds", ok, err)
 		}
 		if err := wrong.MarkDue(t.Context(), pull.PullKey(1, 2), pull.Ordinary); err != nil {
 			t.Fatal(err)
 		}
-		c, ok, err := wrong.Claim(t.Context(), "wrong", lease)
+		c, ok, err := wrong.Claim(t.Context(), "wrong", lease, "")
 		if err != nil || !ok || c.Until.Sub(at.Add(lease)).Abs() > 20*time.Second {
 			t.Errorf("Claim by a replica with a wrong clock = until %v, %v, %v, want a lease of %v by the server's clock", c.Until, ok, err, lease)
 		}
@@ -330,7 +330,7 @@ func TestReplicasWithWrongClocksAgreeOnLeases(t *testing.T) {
 	if err := right.Renew(t.Context(), claim, lease); err != nil {
 		t.Errorf("Renew = %v, want the lease unaffected", err)
 	}
-	if _, ok, err := right.Claim(t.Context(), "third", lease); ok || err != nil {
+	if _, ok, err := right.Claim(t.Context(), "third", lease, ""); ok || err != nil {
 		t.Errorf("Claim of what the replica with the wrong clock holds = %v, %v, want nothing", ok, err)
 	}
 }
@@ -369,7 +369,7 @@ func TestSQLiteClockDoesNotGoBack(t *testing.T) {
 	if now := s.Now(); now.Before(before) || now.Sub(before) > time.Minute {
 		t.Errorf("Now went from %v to %v when the machine's clock was set back an hour, want it to go on", before, now)
 	}
-	if _, ok, err := s.Claim(t.Context(), "me", lease); !ok || err != nil {
+	if _, ok, err := s.Claim(t.Context(), "me", lease, ""); !ok || err != nil {
 		t.Errorf("Claim of what was due before the jump = %v, %v, want it", ok, err)
 	}
 	if err := s.Close(); err != nil {

@@ -30,15 +30,11 @@ func backoff(name string, fails int) time.Duration {
 }
 
 // Claim takes the most urgent key that is due, for the length of a lease. Nobody else gets it until the lease has run
-// out or the claim is recorded. It reports false when nothing can be claimed now.
+// out or the claim is recorded. It reports false when nothing can be claimed now. Keys of the scope last come after
+// others that are as urgent.
 //
 // A key whose holder vanished comes back when its lease has run out, whether or not anything new was heard of it.
-func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration) (pull.Claim, bool, error) {
-	return s.ClaimOther(ctx, owner, lease, "")
-}
-
-// ClaimOther is Claim, but keys of one scope come after others that are as urgent.
-func (s *Store) ClaimOther(ctx context.Context, owner string, lease time.Duration, last pull.Scope) (pull.Claim, bool, error) {
+func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration, last pull.Scope) (pull.Claim, bool, error) {
 	var c pull.Claim
 	err := s.write(ctx, "claim", func(t *tx) error {
 		until := t.now.Add(lease).Truncate(time.Microsecond)

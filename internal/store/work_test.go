@@ -25,7 +25,7 @@ func TestOneHolderAtATime(t *testing.T) {
 		for i := range workers {
 			all.Go(func() {
 				for {
-					c, ok, err := w.Claim(w.ctx, fmt.Sprint("worker", i), time.Hour)
+					c, ok, err := w.Claim(w.ctx, fmt.Sprint("worker", i), time.Hour, "")
 					if err != nil {
 						t.Error(err)
 						return
@@ -466,7 +466,7 @@ func TestAPullRequestThatIsGone(t *testing.T) {
 }
 
 // Another installation comes before one that GitHub answers slowly, unless the latter's work is more urgent.
-func TestClaimOther(t *testing.T) {
+func TestClaimOtherScopeFirst(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
 		route := func(p pull.Priority) func(pull.Delivery) pull.Route {
 			return func(d pull.Delivery) pull.Route { return pull.Route{Numbers: d.Hint.Numbers, Priority: p} }
@@ -485,9 +485,9 @@ func TestClaimOther(t *testing.T) {
 		w.intake(route(pull.Bulk))
 		var got []int
 		for range 4 {
-			c, ok, err := w.ClaimOther(w.ctx, "me", time.Minute, pull.ScopeApp(1))
+			c, ok, err := w.Claim(w.ctx, "me", time.Minute, pull.ScopeApp(1))
 			if err != nil || !ok {
-				t.Fatalf("ClaimOther = %v, %v", ok, err)
+				t.Fatalf("Claim = %v, %v", ok, err)
 			}
 			got = append(got, c.Key.Number)
 		}

@@ -92,9 +92,6 @@ func (h *Health) Drain() { h.draining.Store(true) }
 // Uptime is how long the process has been running.
 func (h *Health) Uptime() time.Duration { return time.Since(h.started) }
 
-// Version is what is running.
-func (h *Health) Version() string { return h.version }
-
 type healthAnswer struct {
 	Status   string           `json:"status"`
 	Version  string           `json:"version"`

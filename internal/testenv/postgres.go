@@ -23,6 +23,7 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
 
 // Main runs a package's tests and stops what they have started:
@@ -45,6 +46,21 @@ func Engines(t *testing.T, test func(t *testing.T, url string)) {
 // SQLite returns the URL of an SQLite database that does not exist yet.
 func SQLite(t testing.TB) string {
 	return "sqlite:" + filepath.Join(t.TempDir(), "test.db")
+}
+
+// Open opens the database of a URL, as the program is told it, behind the program's back and with nothing of its code.
+func Open(t testing.TB, url string) *sql.DB {
+	t.Helper()
+	driver, source := "pgx", url
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		driver, source = "sqlite", "file:"+path+"?_pragma=busy_timeout(5000)"
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatalf("open a database beside the program: %v", err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
 }
 
 // Postgres returns the URL of a fresh database on a real PostgreSQL server, and drops it when the test ends. The

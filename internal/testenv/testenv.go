@@ -59,3 +59,19 @@ func Root(t testing.TB) string {
 		}
 	}
 }
+
+// Memory returns a directory that costs no waiting for a disk, for what no test kills the power under: GitHub's
+// repositories, or a database whose commits matter and not its sync. Where there is none, it is a usual one.
+func Memory(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}

@@ -11,8 +11,8 @@
 //	B  more memory than allowed                          K  a secret where none may be
 //	P  a panic, or an end that nobody had asked for
 //
-// Every scenario prints its seed; SEED=n plays the same plan again. CHAOS=long, which `make chaos` sets, runs the long
-// forms. Whether the checker is worth anything is tested too: builds that are broken on purpose must not pass it.
+// Every scenario prints its seed; SEED=n plays the same plan again. TEST_LONG=1, which `make chaos` sets, runs the
+// long forms. Whether the checker is worth anything is tested too: builds that are broken on purpose must not pass it.
 package chaos
 
 import (
@@ -35,9 +35,6 @@ func TestMain(m *testing.M) {
 	}
 	testenv.Main(m)
 }
-
-// long reports whether the long forms are wanted.
-func long() bool { return os.Getenv("CHAOS") == "long" }
 
 // number reads a number from the environment.
 func number(name string, otherwise int) int {

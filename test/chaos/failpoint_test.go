@@ -56,10 +56,7 @@ func TestKilledAtEachPoint(t *testing.T) {
 	t.Parallel()
 	binary := failing(t)
 	seed := newSeed(t)
-	runs := number("RUNS", 1)
-	if long() {
-		runs = number("RUNS", 20)
-	}
+	runs := number("RUNS", testenv.Pick(1, 20))
 	for _, engine := range engines {
 		for _, point := range points {
 			for run := range runs {

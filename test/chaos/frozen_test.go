@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
 
 // frozen is a scenario in which a replica stops in the middle of a pass, for longer than its lease, while another one
@@ -113,10 +115,7 @@ func TestReplicasFreezeUnderLoad(t *testing.T) {
 		t.Skip("takes seconds")
 	}
 	t.Parallel()
-	rounds := 3
-	if long() {
-		rounds = 50
-	}
+	rounds := testenv.Pick(3, 50)
 	r := plan(newSeed(t), "freezing under load")
 	s := newStage(t, r, setup{engine: "postgres", replicas: 3, orgs: 6, pulls: 6 * rounds, binary: failing(t)})
 	s.open()

@@ -3,9 +3,6 @@ package chaos
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
 
 // A post carries webhooks from GitHub to the replicas, in turn, and keeps a record of what was answered. It sends some of
@@ -196,17 +195,9 @@ func (p *post) send(ctx context.Context, d parcel) (status int, answer string) {
 }
 
 func (p *post) try(ctx context.Context, url string, d parcel) (status int, answer string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/webhook", bytes.NewReader(d.body))
+	req, err := testenv.Webhook(ctx, url, p.secret, d.event, d.id, d.body)
 	if err != nil {
 		return 0, "", err
-	}
-	mac := hmac.New(sha256.New, []byte(p.secret))
-	mac.Write(d.body)
-	for k, v := range map[string]string{
-		"Content-Type": "application/json", "X-Hub-Signature-256": "sha256=" + hex.EncodeToString(mac.Sum(nil)),
-		"X-GitHub-Event": d.event, "X-GitHub-Delivery": d.id,
-	} {
-		req.Header.Set(k, v)
 	}
 	resp, err := p.client.Do(req)
 	if err != nil {

@@ -26,10 +26,7 @@ func TestRandomChaos(t *testing.T) {
 		t.Skip("takes half a minute")
 	}
 	t.Parallel()
-	runs := number("RUNS", 1)
-	if long() {
-		runs = number("RUNS", 200)
-	}
+	runs := number("RUNS", testenv.Pick(1, 200))
 	seed := newSeed(t)
 	for run := range runs {
 		seed := seed + uint64(run)
@@ -41,7 +38,7 @@ func TestRandomChaos(t *testing.T) {
 			switch {
 			case os.Getenv("ENGINE") != "":
 				o.engine = os.Getenv("ENGINE")
-			case !long():
+			case !testenv.Long():
 				o.engine = "own-redis" // everything that can break is there
 			}
 			t.Logf("again: make chaos RUN=TestRandomChaos ENGINE=%s SEED=%d RUNS=1", o.engine, seed)
@@ -52,7 +49,7 @@ func TestRandomChaos(t *testing.T) {
 
 // The same for longer: thousands of deliveries, and a kill every 150 to 400 milliseconds.
 func TestLongRandomChaos(t *testing.T) {
-	if !long() {
+	if !testenv.Long() {
 		t.Skip("takes minutes; run make chaos")
 	}
 	seed := newSeed(t)

@@ -181,10 +181,7 @@ func TestRedisMishaps(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute")
 	}
-	deliveries, gap := 80, 25*time.Millisecond
-	if long() {
-		deliveries, gap = 4000, 150*time.Millisecond
-	}
+	deliveries, gap := testenv.Pick(80, 4000), testenv.Pick(25*time.Millisecond, 150*time.Millisecond)
 	seed := newSeed(t)
 	// It measures, so it is not run beside the other scenarios, and no more than a few of these at a time.
 	few := make(chan struct{}, 3)
@@ -313,7 +310,7 @@ func TestRedisFileDamaged(t *testing.T) {
 
 // A failover of Redis loses what the old primary had accepted and not yet passed on. Nothing depends on it.
 func TestRedisFailover(t *testing.T) {
-	if !long() {
+	if !testenv.Long() {
 		t.Skip("takes minutes; run make chaos")
 	}
 	s := newStage(t, plan(newSeed(t), "failover"), setup{engine: "redis", replicas: 2, orgs: 6, pulls: 12, binary: testenv.Binary(t)})

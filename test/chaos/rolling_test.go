@@ -77,10 +77,7 @@ func TestRollingRestart(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	duration := 20 * time.Second
-	if long() {
-		duration = 3 * time.Minute
-	}
+	duration := testenv.Pick(20*time.Second, 3*time.Minute)
 	s := newStage(t, plan(newSeed(t), "rolling"), setup{engine: "redis", replicas: 3, orgs: 6, pulls: 12, binary: testenv.Binary(t)})
 	s.open()
 	b, front := balance(t, s.replicas)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/githubtest"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
 
 // policyFile is the policy of every repository.
@@ -63,7 +64,7 @@ func newWorld(t *testing.T, r *rand.Rand, orgs, pulls int, secret string, delive
 	front := httptest.NewUnstartedServer(nil)
 	w.url = "http://" + front.Listener.Addr().String()
 	hub, err := githubtest.New(githubtest.Options{
-		Dir: memory(t), APIURL: w.url, HTMLURL: w.url, Seed: r.Uint64(), Deliver: deliver,
+		Dir: testenv.Memory(t), APIURL: w.url, HTMLURL: w.url, Seed: r.Uint64(), Deliver: deliver,
 	})
 	if err != nil {
 		t.Fatal(err)

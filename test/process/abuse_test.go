@@ -4,10 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"database/sql"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -159,12 +155,6 @@ func (w *watch) end() int64 {
 
 func address(p *testenv.Process) string { return strings.TrimPrefix(p.URL, "http://") }
 
-func sign(key string, body []byte) string {
-	mac := hmac.New(sha256.New, []byte(key))
-	mac.Write(body)
-	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
-}
-
 // head is the beginning of a webhook request, up to its last header.
 func head(signature string, more ...string) string {
 	return "POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-GitHub-Event: push\r\nX-GitHub-Delivery: a\r\n" +
@@ -212,7 +202,7 @@ func TestSlowHeadersAndBodiesAreCut(t *testing.T) {
 		after       time.Duration // of silence or dribbling
 	}{
 		{"slow headers", "POST /webhook HTTP/1.1\r\nHost: x\r\nX-Slow: ", 5 * time.Second},
-		{"slow bodies", head(sign(secret, nil), "Content-Length: 100000\r\n\r\n{"), 8 * time.Second},
+		{"slow bodies", head(testenv.Sign(secret, nil), "Content-Length: 100000\r\n\r\n{"), 8 * time.Second},
 	}
 	if !testenv.Long() { // in the long form these would be more sockets than a process has
 		kinds = append(kinds, []struct {
@@ -220,7 +210,7 @@ func TestSlowHeadersAndBodiesAreCut(t *testing.T) {
 			after       time.Duration
 		}{
 			{"silence", "", 5 * time.Second},
-			{"slow chunks", head(sign(secret, nil), "Transfer-Encoding: chunked\r\n\r\nffff\r\n{"), 8 * time.Second},
+			{"slow chunks", head(testenv.Sign(secret, nil), "Transfer-Encoding: chunked\r\n\r\nffff\r\n{"), 8 * time.Second},
 			{"slow unsigned bodies", head("none", "Content-Length: 100000\r\n\r\n{"), 8 * time.Second},
 		}...)
 	}
@@ -434,9 +424,9 @@ func TestInventedNamesCostNothing(t *testing.T) {
 			for n := s; n < names; n += 16 {
 				body := fmt.Appendf(nil, `{"action":"made_up_%[1]d","repository":{"id":%[1]d,"name":"invented-%[1]d","owner":{"login":"nobody-%[1]d"}},"sender":{"login":"nobody-%[1]d","id":%[1]d,"type":"User"}}`, n+1)
 				event := fmt.Sprint("invented_event_", strings.Repeat("x", n%7), n)
-				if status, answer := post(p.URL, secret, deliveryID(4, n), event, "application/json", body); status != 202 {
+				if a := post(p.URL, secret, deliveryID(4, n), event, "application/json", body); a.status != 202 {
 					failed.Add(1)
-					t.Errorf("event %s is answered %d %s, want 202", event, status, answer)
+					t.Errorf("event %s is answered %d %s, want 202", event, a.status, a.body)
 					return
 				}
 			}
@@ -452,8 +442,8 @@ func TestInventedNamesCostNothing(t *testing.T) {
 		}
 	}
 	p.Stop(t)
-	rows := count(t, filepath.Join(p.Dir, "data", "github-pr-manager.db"), `SELECT count(*) FROM counters`)
-	kept := count(t, filepath.Join(p.Dir, "data", "github-pr-manager.db"), `SELECT count(*) FROM webhook_logs WHERE status = 'processed'`)
+	rows := count(t, sqliteIn(p.Dir), `SELECT count(*) FROM counters`)
+	kept := count(t, sqliteIn(p.Dir), `SELECT count(*) FROM webhook_logs WHERE status = 'processed'`)
 	said := strings.Count(p.Logs(), "\n") - lines
 	t.Logf("%d events of %d repositories that nobody knows: %d series before, %d after; %d rows of counters; %d log lines", kept, names, before, after, rows, said)
 	if kept != names || after > mostSeries || after > before {
@@ -502,7 +492,7 @@ func TestSocketsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, v := range map[string]string{
-			"Content-Type": "application/json", "X-GitHub-Event": "pull_request", "X-GitHub-Delivery": deliveryID(5, n), "X-Hub-Signature-256": sign(secret, body),
+			"Content-Type": "application/json", "X-GitHub-Event": "pull_request", "X-GitHub-Delivery": deliveryID(5, n), "X-Hub-Signature-256": testenv.Sign(secret, body),
 		} {
 			req.Header.Set(name, v)
 		}
@@ -546,7 +536,7 @@ func TestOddRequestsOnTheWire(t *testing.T) {
 	request := func(target, more string) string {
 		n++
 		return "POST " + target + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-GitHub-Event: pull_request\r\nX-GitHub-Delivery: " + fmt.Sprint("odd-", n) +
-			"\r\nX-Hub-Signature-256: " + sign(secret, []byte(body)) + "\r\n" + more + "\r\n" + body
+			"\r\nX-Hub-Signature-256: " + testenv.Sign(secret, []byte(body)) + "\r\n" + more + "\r\n" + body
 	}
 	for _, tt := range []struct {
 		name, text string
@@ -568,8 +558,8 @@ func TestOddRequestsOnTheWire(t *testing.T) {
 		{"a query", request("/webhook?x=/../..", length), []int{202}},
 		{"two lengths", request("/webhook", length+"Content-Length: 3\r\n"), []int{400}},
 		{"length and chunks", "POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-GitHub-Event: pull_request\r\nX-GitHub-Delivery: odd-chunked\r\nX-Hub-Signature-256: " +
-			sign(secret, []byte(body)) + "\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body), []int{202}},
-		{"two signatures", request("/webhook", length+"X-Hub-Signature-256: "+sign(secret, []byte(body))+"\r\n"), []int{401}},
+			testenv.Sign(secret, []byte(body)) + "\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body), []int{202}},
+		{"two signatures", request("/webhook", length+"X-Hub-Signature-256: "+testenv.Sign(secret, []byte(body))+"\r\n"), []int{401}},
 		{"GET", "GET /webhook HTTP/1.1\r\nHost: x\r\n\r\n", []int{405}},
 		{"OPTIONS", "OPTIONS /webhook HTTP/1.1\r\nHost: x\r\n\r\n", []int{405}},
 		{"TRACE", "TRACE /webhook HTTP/1.1\r\nHost: x\r\n\r\n", []int{405}},
@@ -646,8 +636,8 @@ func TestAddressesInPayloadsAreNotFetched(t *testing.T) {
 	body := fmt.Appendf(nil, `{"action":"opened","number":7,%[1]s,"installation":{"id":0,%[1]s},"pull_request":{"number":7,%[1]s,"body":"![x](%[2]s/x.png)","user":{"login":"octocat",%[1]s},"head":{"sha":"%040[3]x",%[1]s},`+
 		`"_links":{"self":{"href":"%[2]s"}}},"repository":{"id":1296269,"name":"app","owner":{"login":"octo",%[1]s},%[1]s,"default_branch":"main"},"sender":{"login":"octocat","id":1,"type":"User",%[1]s}}`, urls, to, 7)
 	for i, event := range []string{"pull_request", "issue_comment", "check_run", "push", "workflow_run", "ping", "package"} {
-		if s, answer := post(p.URL, secret, deliveryID(6, i), event, "application/json", body); s != 202 {
-			t.Fatalf("%s is answered %d %s, want 202", event, s, answer)
+		if a := post(p.URL, secret, deliveryID(6, i), event, "application/json", body); a.status != 202 {
+			t.Fatalf("%s is answered %d %s, want 202", event, a.status, a.body)
 		}
 	}
 	eventually(t, 20*time.Second, "GitHub was asked about it", func() bool { return asked.Load() >= 2 })
@@ -679,16 +669,14 @@ func TestHealthAndReadyDisagree(t *testing.T) {
 		}
 		return ready == 503 && json.Unmarshal([]byte(why), &a) == nil && a.Checks["database"].Status == "failing"
 	})
-	began := time.Now()
-	status, answer := post(p.URL, secret, deliveryID(8, 1), "push", "application/json", pullRequest(1))
-	took := time.Since(began)
+	a := post(p.URL, secret, deliveryID(8, 1), "push", "application/json", pullRequest(1))
 	health, said = get(t, p.URL+"/health")
-	t.Logf("without its database: /health = %d, /ready = %d, a delivery %d after %v", health, ready, status, took.Round(time.Millisecond))
+	t.Logf("without its database: /health = %d, /ready = %d, a delivery %d after %v", health, ready, a.status, a.took.Round(time.Millisecond))
 	if health != 200 || !strings.Contains(said, `"degraded"`) {
 		t.Errorf("without its database: /health = %d %s; want 200 degraded", health, said)
 	}
-	if status != 503 || took > 3*time.Second {
-		t.Errorf("a delivery without the database is answered %d %s after %v, want 503 within 2s", status, answer, took)
+	if a.status != 503 || a.took > 3*time.Second {
+		t.Errorf("a delivery without the database is answered %d %s after %v, want 503 within 2s", a.status, a.body, a.took)
 	}
 	door.open()
 	eventually(t, 15*time.Second, "/ready is 200 again", func() bool { ready, why = get(t, p.URL+"/ready"); return ready == 200 })
@@ -769,24 +757,13 @@ func (d *door) open() {
 	d.shut = false
 }
 
-// count reads one number out of an SQLite file.
-func count(t *testing.T, file, query string) (n int) {
+// count reads one number out of a database.
+func count(t *testing.T, database, query string) (n int) {
 	t.Helper()
-	db := openFile(t, file)
-	if err := db.QueryRow(query).Scan(&n); err != nil {
+	if err := testenv.Open(t, database).QueryRow(query).Scan(&n); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
 	return n
-}
-
-func openFile(t *testing.T, file string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(5000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
 }
 
 func readFile(t *testing.T, path string) string {
@@ -824,8 +801,8 @@ func TestHostileTextGoesThrough(t *testing.T) {
 					body := fmt.Appendf(nil, `{"action":"%[1]s","number":7,"ref":"refs/heads/%[1]s","after":"%040[2]x","pull_request":{"number":7,"title":"%[1]s","body":"%[1]s","head":{"sha":"%040[2]x","ref":"%[1]s"}},`+
 						`"check_run":{"name":"%[1]s","head_sha":"%040[2]x","output":{"title":"%[1]s"},"pull_requests":[{"number":7}]},"repository":{"id":1296269,"name":"%[1]s","owner":{"login":"%[1]s"},"default_branch":"%[1]s"},`+
 						`"sender":{"login":"%[1]s","id":1,"type":"%[1]s"}}`, text, n+1)
-					if s, answer := post(p.URL, secret, deliveryID(30+n, k), event, "application/json", body); s != 202 {
-						t.Errorf("%s with %.40q is answered %d %s, want 202", event, text, s, answer)
+					if a := post(p.URL, secret, deliveryID(30+n, k), event, "application/json", body); a.status != 202 {
+						t.Errorf("%s with %.40q is answered %d %s, want 202", event, text, a.status, a.body)
 					}
 				}
 			}

@@ -1,18 +1,11 @@
 package process
 
 import (
-	"database/sql"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
-
-	_ "github.com/jackc/pgx/v5/stdlib"
-	_ "modernc.org/sqlite"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
@@ -22,19 +15,16 @@ import (
 func TestKillUnderLoadLosesNothing(t *testing.T) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
-			rounds := 20
+			rounds := testenv.Pick(20, 200)
 			if testing.Short() {
 				rounds = 3
 			}
-			if n, err := strconv.Atoi(os.Getenv("KILLS")); err == nil {
-				rounds = n
-			}
 			dir := t.TempDir()
-			driver, source := "sqlite", filepath.Join(dir, "data", "github-pr-manager.db")
+			database := sqliteIn(dir)
 			env := working(t, "LEASE=1s")
 			if engine == "postgres" {
-				driver, source = "pgx", testenv.Postgres(t)
-				env = append(env, "DATABASE_URL="+source)
+				database = testenv.Postgres(t)
+				env = append(env, "DATABASE_URL="+database)
 			}
 
 			var mu sync.Mutex
@@ -72,9 +62,9 @@ func TestKillUnderLoadLosesNothing(t *testing.T) {
 			}
 
 			if engine == "sqlite" {
-				intact(t, source)
+				intact(t, database)
 			}
-			kept := keptStatuses(t, driver, source)
+			kept := keptStatuses(t, database)
 			lost := 0
 			for id := range acknowledged {
 				if len(kept[id]) == 0 {
@@ -115,12 +105,9 @@ func (d deliveries) count(status string) (n int) {
 }
 
 // keptStatuses reads the inbox of a service that has ended, with nothing of its own code.
-func keptStatuses(t *testing.T, driver, source string) deliveries {
+func keptStatuses(t *testing.T, database string) deliveries {
 	t.Helper()
-	db, err := sql.Open(driver, source)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := testenv.Open(t, database)
 	defer db.Close()
 	rows, err := db.Query("SELECT delivery_id, status FROM webhook_logs")
 	if err != nil {

@@ -2,7 +2,6 @@ package process
 
 import (
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,11 +17,11 @@ func TestEveryRecordedPayloadIsProcessedOnce(t *testing.T) {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			driver, source := "sqlite", filepath.Join(dir, "data", "github-pr-manager.db")
+			database := sqliteIn(dir)
 			env := working(t)
 			if engine == "postgres" {
-				driver, source = "pgx", testenv.Postgres(t)
-				env = append(env, "DATABASE_URL="+source)
+				database = testenv.Postgres(t)
+				env = append(env, "DATABASE_URL="+database)
 			}
 			p := testenv.Start(t, testenv.Options{Env: env, Dir: dir})
 
@@ -34,9 +33,9 @@ func TestEveryRecordedPayloadIsProcessedOnce(t *testing.T) {
 						contentType string
 						body        []byte
 					}{{"application/json", e.Payload}, {"application/x-www-form-urlencoded", form}} {
-						status, answer := post(p.URL, secret, deliveryID(10+j, i), e.Event, sent.contentType, sent.body)
-						if status != 202 || !strings.Contains(answer, `"`+want+`"`) {
-							t.Errorf("%s as %s = %d %s, want 202 %s", e.Name, sent.contentType, status, answer, want)
+						a := post(p.URL, secret, deliveryID(10+j, i), e.Event, sent.contentType, sent.body)
+						if a.status != 202 || !strings.Contains(a.body, `"`+want+`"`) {
+							t.Errorf("%s as %s = %d %s, want 202 %s", e.Name, sent.contentType, a.status, a.body, want)
 						}
 					}
 				}
@@ -66,7 +65,7 @@ func TestEveryRecordedPayloadIsProcessedOnce(t *testing.T) {
 					t.Errorf("the log complains: %s", line)
 				}
 			}
-			statuses := keptStatuses(t, driver, source)
+			statuses := keptStatuses(t, database)
 			if n := statuses.count("processed"); n != 2*len(examples) || len(statuses) != n {
 				t.Errorf("%d of %d kept deliveries are processed, want %d of them", n, len(statuses), 2*len(examples))
 			}

@@ -1,10 +1,6 @@
 package process
 
 import (
-	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,40 +19,6 @@ import (
 // atOnce is how soon a sender must hear that its delivery can't be kept. The service promises two seconds; the rest is for
 // a machine that has other things to do.
 const atOnce = 2500 * time.Millisecond
-
-// An answer is what became of one delivery that was sent.
-type answer struct {
-	id         string
-	status     int // 0: none came
-	retryAfter string
-	body       string
-	took       time.Duration
-}
-
-// send sends a delivery about a pull request, signed.
-func send(url, id string, body []byte) answer {
-	began := time.Now()
-	req, err := http.NewRequest(http.MethodPost, url+"/webhook", bytes.NewReader(body))
-	if err != nil {
-		return answer{id: id, body: err.Error()}
-	}
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write(body)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
-	req.Header.Set("X-GitHub-Event", "pull_request")
-	req.Header.Set("X-GitHub-Delivery", id)
-	res, err := client.Do(req)
-	if err != nil {
-		return answer{id: id, body: err.Error(), took: time.Since(began)}
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return answer{id: id, body: err.Error(), took: time.Since(began)}
-	}
-	return answer{id, res.StatusCode, res.Header.Get("Retry-After"), string(text), time.Since(began)}
-}
 
 // refused checks that an answer is the one that a sender gets while deliveries can't be kept.
 func (a answer) refused(t *testing.T, when string) {
@@ -144,7 +106,7 @@ func (f *flood) more(t *testing.T, atMost time.Duration, n int) {
 
 // end stops the writers, and checks the account: every refusal was a proper one; what was refused can be delivered
 // again; and in the end everything is in the database once, and processed. It returns the account in words.
-func (f *flood) end(t *testing.T, driver, source string) string {
+func (f *flood) end(t *testing.T, database string) string {
 	t.Helper()
 	close(f.stop)
 	f.writers.Wait()
@@ -179,10 +141,10 @@ func (f *flood) end(t *testing.T, driver, source string) string {
 	// Not by what the service says: that may be a second old.
 	eventually(t, 90*time.Second, "everything is processed", func() bool {
 		time.Sleep(100 * time.Millisecond)
-		rows := keptStatuses(t, driver, source)
+		rows := keptStatuses(t, database)
 		return rows.count("processed") == len(rows)
 	})
-	rows := keptStatuses(t, driver, source)
+	rows := keptStatuses(t, database)
 	lost, doubled, waiting := 0, 0, 0
 	ids := make([]string, 0, len(f.acknowledged)+len(f.refused))
 	for id := range f.acknowledged {

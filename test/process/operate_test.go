@@ -26,20 +26,20 @@ const many = 150
 // An office is an installation with somebody who operates it: a database, a GitHub on which octo/app#1 is open and wants
 // one label, and every other number is gone.
 type office struct {
-	t              *testing.T
-	env            []string
-	driver, source string
-	hub            *githubtest.Server
-	repo           *githubtest.Repo
+	t        *testing.T
+	env      []string
+	database string
+	hub      *githubtest.Server
+	repo     *githubtest.Repo
 }
 
 func newOffice(t *testing.T, engine string, more ...string) *office {
 	t.Helper()
-	o := &office{t: t, driver: "sqlite", source: filepath.Join(t.TempDir(), "office.db")}
-	database := "sqlite:" + o.source
+	o := &office{t: t}
 	if engine == "postgres" {
-		o.driver, o.source = "pgx", testenv.Postgres(t)
-		database = o.source
+		o.database = testenv.Postgres(t)
+	} else {
+		o.database = testenv.SQLite(t)
 	}
 	var err error
 	if o.hub, err = githubtest.New(githubtest.Options{Dir: filepath.Join(t.TempDir(), "github")}); err != nil {
@@ -57,7 +57,7 @@ func newOffice(t *testing.T, engine string, more ...string) *office {
 	t.Cleanup(web.Close)
 	o.env = append([]string{
 		"WEBHOOK_SECRET=" + secret, "GITHUB_TOKEN=" + mira.Token(), "GITHUB_API_URL=" + web.URL, "LOG_FORMAT=json",
-		"DATABASE_URL=" + database, "LEASE=2s",
+		"DATABASE_URL=" + o.database, "LEASE=2s",
 	}, more...)
 	return o
 }
@@ -113,7 +113,7 @@ func (o *office) send(p *testenv.Process, count int) (ids []string) {
 // onlyFirstIsDone checks that of all deliveries exactly the oldest is processed, and that GitHub shows it.
 func (o *office) onlyFirstIsDone(ids []string) {
 	o.t.Helper()
-	kept := keptStatuses(o.t, o.driver, o.source)
+	kept := keptStatuses(o.t, o.database)
 	if n := kept.count("processed"); n != 1 || kept.count("received") != len(ids)-1 || fmt.Sprint(kept[ids[0]]) != "[processed]" {
 		o.t.Errorf("%d are processed and %d received, the oldest is %v; want 1, %d, and the oldest processed", n, kept.count("received"), kept[ids[0]], len(ids)-1)
 	}
@@ -184,7 +184,7 @@ func TestAPausedQueueIsWorkedOffByHand(t *testing.T) {
 
 			o.does("", "queue resume")
 			eventually(t, 60*time.Second, "everything is processed", func() bool { return o.length() == 0 })
-			if kept := keptStatuses(t, o.driver, o.source); kept.count("processed") != many {
+			if kept := keptStatuses(t, o.database); kept.count("processed") != many {
 				t.Errorf("%d are processed, want %d", kept.count("processed"), many)
 			}
 			eventually(t, 5*time.Second, "the pause is over everywhere", func() bool {
@@ -301,7 +301,7 @@ func TestCommandsBesideAServiceUnderLoad(t *testing.T) {
 			if refused.Load() > 0 {
 				t.Errorf("%d deliveries were refused while commands ran, %d kept", refused.Load(), kept.Load())
 			}
-			all := keptStatuses(t, o.driver, o.source)
+			all := keptStatuses(t, o.database)
 			if n := all.count("discarded"); n != rounds || all.count("processed") != len(all)-n || int64(len(all)) != kept.Load() {
 				t.Errorf("of %d acknowledged: %d kept, %d processed, %d discarded; want all kept, %d discarded and the rest processed",
 					kept.Load(), len(all), all.count("processed"), n, rounds)
@@ -402,7 +402,7 @@ func TestTheRunbooksPipeline(t *testing.T) {
 			if out := shell("redis-cli LPOP queue:github-webhook | github-pr-manager process -"); out != "The queue is empty." {
 				t.Errorf("the pipeline on an empty queue: %s", out)
 			}
-			if kept := keptStatuses(t, o.driver, o.source); kept.count("processed") != many-1 || kept.count("discarded") != 1 {
+			if kept := keptStatuses(t, o.database); kept.count("processed") != many-1 || kept.count("discarded") != 1 {
 				t.Errorf("%d are processed and %d discarded, want %d and 1", kept.count("processed"), kept.count("discarded"), many-1)
 			}
 			r.Kill(t)

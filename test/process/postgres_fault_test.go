@@ -21,10 +21,7 @@ func TestPostgresCrashesUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("crashes a server six times")
 	}
-	crashes := 6
-	if testenv.Long() {
-		crashes = 60
-	}
+	crashes := testenv.Pick(6, 60)
 	pg := testenv.OwnPostgres(t, "", "max_connections=60", "shared_buffers=64MB")
 	source := pg.Database(t)
 	p := testenv.Start(t, testenv.Options{Env: working(t, "DATABASE_URL="+source, "LEASE=1s"), Ready: "/ready"})
@@ -39,7 +36,7 @@ func TestPostgresCrashesUnderLoad(t *testing.T) {
 		f.more(t, 20*time.Second, 1)
 		worst = max(worst, time.Since(began))
 	}
-	account := f.end(t, "pgx", source)
+	account := f.end(t, source)
 	recovered(t, p, 5*time.Second)
 	t.Logf("%d crashes: %s; taken again at most %v after the server answered", crashes, account, worst.Round(time.Millisecond))
 	if worst > 5*time.Second {
@@ -59,10 +56,7 @@ func TestPostgresIsDown(t *testing.T) {
 		t.Skip("takes ten seconds")
 	}
 	t.Parallel()
-	down := 8 * time.Second
-	if testenv.Long() {
-		down = 5 * time.Minute
-	}
+	down := testenv.Pick(8*time.Second, 5*time.Minute)
 	pg := testenv.OwnPostgres(t, "", "max_connections=60")
 	source := pg.Database(t)
 	// GitHub can't be reached either, so that what is taken has to wait.
@@ -129,9 +123,9 @@ func TestPostgresRefuses(t *testing.T) {
 	source := pg.Database(t)
 	name := source[strings.LastIndexByte(source, '/')+1 : strings.IndexByte(source, '?')]
 	p := testenv.Start(t, testenv.Options{Env: working(t, "DATABASE_URL="+source, "LEASE=1s"), Ready: "/ready"})
-	admin := database(t, "pgx", pg.URL)
+	admin := testenv.Open(t, pg.URL)
 	admin.SetMaxOpenConns(1)
-	inside := database(t, "pgx", strings.Replace(pg.URL, "/postgres?", "/"+name+"?", 1)) // the superuser, in the service's database
+	inside := testenv.Open(t, strings.Replace(pg.URL, "/postgres?", "/"+name+"?", 1)) // the superuser, in the service's database
 	inside.SetMaxIdleConns(0)
 
 	// lock keeps everybody off the inbox until it is called again.
@@ -164,7 +158,7 @@ func TestPostgresRefuses(t *testing.T) {
 		}},
 		{"no connection left", "too many connections", func() func() {
 			var hoard []*sql.Conn
-			others := database(t, "pgx", pg.Database(t))
+			others := testenv.Open(t, pg.Database(t))
 			for deadline := time.Now().Add(20 * time.Second); len(hoard) < connectionsForAll; {
 				if time.Now().After(deadline) {
 					t.Fatalf("only %d of %d connections could be taken", len(hoard), connectionsForAll)
@@ -224,7 +218,7 @@ func TestPostgresRefuses(t *testing.T) {
 			began := time.Now()
 			f.more(t, 15*time.Second, 50)
 			took := time.Since(began)
-			account := f.end(t, "pgx", source)
+			account := f.end(t, source)
 			recovered(t, p, 5*time.Second)
 			quietLog(t, p, before, 1)
 			t.Logf("%s; taken again %v after it was over", account, took.Round(time.Millisecond))
@@ -233,16 +227,6 @@ func TestPostgresRefuses(t *testing.T) {
 	if n := metric(t, p, "github_dead_letters"); n != 0 {
 		t.Errorf("%v dead letters, want none", n)
 	}
-}
-
-func database(t *testing.T, driver, source string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open(driver, source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
 }
 
 // kick ends every connection of a user.
@@ -260,15 +244,12 @@ func TestPostgresBackendsAreKilled(t *testing.T) {
 		t.Skip("kills backends for some seconds")
 	}
 	t.Parallel()
-	span := 5 * time.Second
-	if testenv.Long() {
-		span = 2 * time.Minute
-	}
+	span := testenv.Pick(5*time.Second, 2*time.Minute)
 	pg := testenv.OwnPostgres(t, "", "max_connections=60")
 	source := pg.Database(t)
 	user := source[strings.LastIndexByte(source, '/')+1 : strings.IndexByte(source, '?')]
 	p := testenv.Start(t, testenv.Options{Env: working(t, "DATABASE_URL="+source, "LEASE=1s"), Ready: "/ready"})
-	admin := database(t, "pgx", pg.URL)
+	admin := testenv.Open(t, pg.URL)
 	f := startFlood(p, 0x400, 8, 2*time.Millisecond)
 	f.more(t, 10*time.Second, 50)
 	killed := map[string]int{}
@@ -298,7 +279,7 @@ SELECT query FROM busy WHERE pg_terminate_backend(pid)`, user)
 			t.Fatal(err)
 		}
 	}
-	account := f.end(t, "pgx", source)
+	account := f.end(t, source)
 	recovered(t, p, 5*time.Second)
 	t.Logf("killed in transactions, by the last statement: %v; %s", killed, account)
 	if killed["insert"]+killed["commit"] == 0 || killed["intake or record"] == 0 {
@@ -345,7 +326,7 @@ func TestPostgresDiskIsFull(t *testing.T) {
 	began := time.Now()
 	f.more(t, 20*time.Second, 50)
 	took := time.Since(began)
-	account := f.end(t, "pgx", source)
+	account := f.end(t, source)
 	recovered(t, p, 10*time.Second)
 	quietLog(t, p, before, 2)
 	t.Logf("%s; /ready said %q; taken again %v after there was room", account, seen, took.Round(time.Millisecond))
@@ -368,7 +349,7 @@ func TestPostgresDeadlock(t *testing.T) {
 	}
 	eventually(t, 10*time.Second, "both are processed", func() bool { return askStats(t, p).QueueLength == 0 })
 
-	inside := database(t, "pgx", strings.Replace(pg.URL, "/postgres?", "/"+name+"?", 1))
+	inside := testenv.Open(t, strings.Replace(pg.URL, "/postgres?", "/"+name+"?", 1))
 	c, err := inside.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -445,7 +426,7 @@ func TestReplicasStartWithPostgres(t *testing.T) {
 	})
 	last := testenv.Start(t, testenv.Options{Env: env, Ready: "/ready"})
 	eventually(t, 30*time.Second, "everything is processed", func() bool { return askStats(t, last).QueueLength == 0 })
-	rows := keptStatuses(t, "pgx", source)
+	rows := keptStatuses(t, source)
 	for id := range f.acknowledged {
 		if len(rows[id]) != 1 {
 			t.Errorf("%s was acknowledged and is there %d times", id, len(rows[id]))

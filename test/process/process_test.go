@@ -4,15 +4,13 @@
 package process
 
 import (
-	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -52,6 +50,11 @@ func working(t *testing.T, more ...string) []string {
 	}, more...)
 }
 
+// sqliteIn is the URL of the database that a service in a directory has when it is told of none.
+func sqliteIn(dir string) string {
+	return "sqlite:" + filepath.Join(dir, "data", "github-pr-manager.db")
+}
+
 // pullRequest is a delivery's body about pull request number n.
 func pullRequest(n int) []byte {
 	sha := fmt.Sprintf("%040x", n)
@@ -65,34 +68,43 @@ func pullRequest(n int) []byte {
 // client is one connection's worth of GitHub.
 var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
-// deliver sends a signed pull_request delivery as JSON and returns the status of the answer, 0 if there was none.
-func deliver(url, key, id string, body []byte) int {
-	status, _ := post(url, key, id, "pull_request", "application/json", body)
-	return status
+// An answer is what became of one delivery that was sent.
+type answer struct {
+	id         string
+	status     int // 0: none came
+	retryAfter string
+	body       string // without an answer, why
+	took       time.Duration
 }
 
-// post sends a signed delivery and returns the status of the answer, 0 if there was none, and its body.
-func post(url, key, id, event, contentType string, body []byte) (status int, answer string) {
-	req, err := http.NewRequest(http.MethodPost, url+"/webhook", bytes.NewReader(body))
+// post sends a signed delivery.
+func post(url, key, id, event, contentType string, body []byte) answer {
+	began := time.Now()
+	req, err := testenv.Webhook(context.Background(), url, key, event, id, body)
 	if err != nil {
-		return 0, err.Error()
+		return answer{id: id, body: err.Error()}
 	}
-	mac := hmac.New(sha256.New, []byte(key))
-	mac.Write(body)
 	req.Header.Set("Content-Type", contentType)
-	req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
-	req.Header.Set("X-GitHub-Event", event)
-	req.Header.Set("X-GitHub-Delivery", id)
 	res, err := client.Do(req)
 	if err != nil {
-		return 0, err.Error()
+		return answer{id: id, body: err.Error(), took: time.Since(began)}
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
-		return 0, err.Error()
+		return answer{id: id, body: err.Error(), took: time.Since(began)}
 	}
-	return res.StatusCode, string(text)
+	return answer{id, res.StatusCode, res.Header.Get("Retry-After"), string(text), time.Since(began)}
+}
+
+// send sends a delivery about a pull request, as JSON.
+func send(url, id string, body []byte) answer {
+	return post(url, secret, id, "pull_request", "application/json", body)
+}
+
+// deliver sends one with a certain secret, and returns the status of the answer, 0 if there was none.
+func deliver(url, key, id string, body []byte) int {
+	return post(url, key, id, "pull_request", "application/json", body).status
 }
 
 // deliveryID makes an id as GitHub does, from two numbers.

@@ -17,13 +17,13 @@ import (
 // The disk under an SQLite file may fill up, the file be locked by another program, held open by a reader for hours, or
 // lose what belongs to it. What was acknowledged is there afterwards, and the file is in order.
 
-// intact checks an SQLite file with SQLite's own means.
-func intact(t *testing.T, path string) {
+// intact checks an SQLite database with SQLite's own means.
+func intact(t *testing.T, database string) {
 	t.Helper()
-	db := database(t, "sqlite", path)
+	db := testenv.Open(t, database)
 	var result string
 	if err := db.QueryRow("PRAGMA integrity_check").Scan(&result); err != nil || result != "ok" {
-		t.Errorf("integrity_check of %s = %q, %v, want ok", filepath.Base(path), result, err)
+		t.Errorf("integrity_check of %s = %q, %v, want ok", filepath.Base(database), result, err)
 	}
 	if err := db.Close(); err != nil {
 		t.Error(err)
@@ -45,11 +45,7 @@ func TestSQLiteDiskIsFull(t *testing.T) {
 	env := working(t, "DATABASE_URL=sqlite:"+file, "LEASE=1s")
 	p := testenv.Start(t, testenv.Options{Env: env, Ready: "/ready"})
 	eventually(t, 5*time.Second, "there is ballast", func() bool { return exists(file + ".ballast") })
-	rounds := 3
-	if testenv.Long() {
-		rounds = 50
-	}
-	for round := range rounds {
+	for round := range testenv.Pick(3, 50) {
 		f := startFlood(p, 0x1000+round, 8, 50*time.Millisecond) // what it sends must fit
 		f.more(t, 10*time.Second, 50)
 		before := len(complaints(p))
@@ -78,7 +74,7 @@ func TestSQLiteDiskIsFull(t *testing.T) {
 		began := time.Now()
 		f.more(t, 10*time.Second, 50)
 		took := time.Since(began)
-		account := f.end(t, "sqlite", file)
+		account := f.end(t, "sqlite:"+file)
 		recovered(t, p, 5*time.Second)
 		if !exists(file + ".ballast") {
 			t.Error("there is room again and no ballast")
@@ -92,7 +88,7 @@ func TestSQLiteDiskIsFull(t *testing.T) {
 	if code, _ := p.Stop(t); code != 0 {
 		t.Errorf("SIGTERM at the end: exit %d, want 0", code)
 	}
-	intact(t, file)
+	intact(t, "sqlite:"+file)
 }
 
 func TestSQLiteIsLockedByAnotherProgram(t *testing.T) {
@@ -106,7 +102,7 @@ func TestSQLiteIsLockedByAnotherProgram(t *testing.T) {
 	f := startFlood(p, 0x1100, 8, 2*time.Millisecond)
 	f.more(t, 10*time.Second, 50)
 	before := len(complaints(p))
-	other, err := database(t, "sqlite", file).Conn(t.Context())
+	other, err := testenv.Open(t, "sqlite:"+file).Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +129,7 @@ func TestSQLiteIsLockedByAnotherProgram(t *testing.T) {
 	began := time.Now()
 	f.more(t, 10*time.Second, 50)
 	took := time.Since(began)
-	account := f.end(t, "sqlite", file)
+	account := f.end(t, "sqlite:"+file)
 	recovered(t, p, 5*time.Second)
 	quietLog(t, p, before, 1)
 	t.Logf("%s; taken again %v after the lock was given up", account, took.Round(time.Millisecond))
@@ -187,11 +183,11 @@ func TestSQLiteFilesAreDeleted(t *testing.T) {
 	}
 	recovered(t, p, 10*time.Second)
 	f.more(t, 10*time.Second, 50)
-	t.Log(f.end(t, "sqlite", file))
+	t.Log(f.end(t, "sqlite:"+file))
 	if code, _ := p.Stop(t); code != 0 {
 		t.Errorf("SIGTERM at the end: exit %d, want 0", code)
 	}
-	intact(t, file)
+	intact(t, "sqlite:"+file)
 }
 
 func TestSQLiteOnAReadOnlyDisk(t *testing.T) {
@@ -239,7 +235,7 @@ func TestSQLiteLongReader(t *testing.T) {
 		deliver()
 	}
 	usual := wal()
-	reader, err := database(t, "sqlite", file).BeginTx(t.Context(), nil)
+	reader, err := testenv.Open(t, "sqlite:"+file).BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,5 +265,5 @@ func TestSQLiteLongReader(t *testing.T) {
 	t.Logf("the log had %d MB at most without a reader, %d with one, and %d when it had gone; %d deliveries of 8 MB",
 		usual>>20, most>>20, wal()>>20, n)
 	p.Stop(t)
-	intact(t, file)
+	intact(t, "sqlite:"+file)
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -202,7 +201,7 @@ func TestManyClientsOfTheEventStream(t *testing.T) {
 	clients, lasts := testenv.Pick(500, 9500), testenv.Pick(4*time.Second, 30*time.Second)
 	const most = 30 << 10
 	p := testenv.Start(t, testenv.Options{Env: working(t, "LOG_LEVEL=warn", "EVENT_STREAM_CLIENTS="+strconv.Itoa(clients))})
-	db := openFile(t, filepath.Join(p.Dir, "data", "github-pr-manager.db"))
+	db := testenv.Open(t, sqliteIn(p.Dir))
 	for n := range 300 {
 		if s := deliver(p.URL, secret, deliveryID(20, n), pullRequest(n%50)); s != 202 {
 			t.Fatalf("a delivery is answered %d, want 202", s)
@@ -243,7 +242,7 @@ func TestStalledReadersAreDropped(t *testing.T) {
 	abuse(t)
 	readers, stalled := testenv.Pick(150, 1500), testenv.Pick(50, 500)
 	p := testenv.Start(t, testenv.Options{Env: working(t, "LOG_LEVEL=warn", "EVENT_STREAM_CLIENTS="+strconv.Itoa(readers+stalled))})
-	db := openFile(t, filepath.Join(p.Dir, "data", "github-pr-manager.db"))
+	db := testenv.Open(t, sqliteIn(p.Dir))
 	all := openStreams(t, p, readers)
 	for range stalled {
 		s, res, err := openStream(address(p), -1)
@@ -295,21 +294,17 @@ func TestEventStreamResumesOverRestarts(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			env := working(t, "LEASE=1s", "LOG_LEVEL=warn", "PORT="+strconv.Itoa(testenv.FreePort(t)))
-			driver, source := "sqlite", "file:"+filepath.Join(dir, "data", "github-pr-manager.db")+"?_pragma=busy_timeout(5000)"
+			database := sqliteIn(dir)
 			if engine == "postgres" {
-				driver, source = "pgx", testenv.Postgres(t)
-				env = append(env, "DATABASE_URL="+source)
+				database = testenv.Postgres(t)
+				env = append(env, "DATABASE_URL="+database)
 			}
 			start := func() *testenv.Process {
 				return testenv.Start(t, testenv.Options{Env: env, Dir: dir, Ready: "/ready", Timeout: 30 * time.Second})
 			}
 			p := start()
 			to := address(p)
-			db, err := sql.Open(driver, source)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer db.Close()
+			db := testenv.Open(t, database)
 
 			stop := make(chan struct{})
 			var sender sync.WaitGroup
