@@ -44,6 +44,7 @@ const (
 	hintsPushed  = 500     // items per push
 	refillMost   = 100_000 // items that a refill looks at; more than that wait in the database alone
 	removeMost   = 1000    // items that a refill removes; what takes from the list removes the others
+	insertMost   = 1000    // items that a refill puts between others, for each of which Redis looks through the list
 
 	// settled is how old a delivery must be before it is missed in the list: younger ones may be on their way there.
 	settled = 500 * time.Millisecond
@@ -215,6 +216,13 @@ func (h *Hints) Tell(fresh []pull.Delivery) {
 // miss notes that the list lacks items. The caller holds mu.
 func (h *Hints) miss() { h.gap, h.gapAt = true, h.store.Now() }
 
+// missAgain is miss for who does not hold mu.
+func (h *Hints) missAgain() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.miss()
+}
+
 func (h *Hints) nudge() {
 	select {
 	case h.wake <- struct{}{}:
@@ -333,7 +341,7 @@ func (h *Hints) explain(err error) string {
 	case redis.HasErrorPrefix(err, "ERR wrong number of arguments"):
 		return "Redis is older than version 6.2: update it"
 	case redis.IsPermissionError(err):
-		return "the user in REDIS_URL may not use the commands that the queue needs (RPUSH, LPUSH, LPOP, LLEN, LRANGE, TYPE, SET, INFO)"
+		return "the user in REDIS_URL may not use the commands that the queue needs (RPUSH, LPUSH, LPOP, LLEN, LRANGE, LREM, LINSERT, TYPE, SET, INFO)"
 	}
 	var answer redis.Error
 	if errors.As(err, &answer) {
@@ -452,9 +460,7 @@ func (h *Hints) refill(ctx context.Context) {
 		return
 	}
 	if removed == removeMost { // there may be more of them
-		h.mu.Lock()
-		h.miss()
-		h.mu.Unlock()
+		h.missAgain()
 	}
 	h.metrics.Hints(telemetry.HintStale, removed)
 	if added > 0 {
@@ -464,8 +470,9 @@ func (h *Hints) refill(ctx context.Context) {
 	}
 }
 
-// fill puts the items of deliveries that were received up to a moment, wait and are not in the list to its left end,
-// oldest first: they were received before what is there. And it removes items whose deliveries don't wait any more:
+// fill puts the items of deliveries that were received up to a moment, wait and are not in the list where they belong:
+// most often to the left end, since they were received before what is there; what was lost from the middle or the end goes
+// back to there, or LPOP would not take the oldest. And it removes items whose deliveries don't wait any more:
 // pushes that a frozen Redis carried out after everybody had given them up.
 func (h *Hints) fill(ctx context.Context, until time.Time) (added, removed int, err error) {
 	// The list is read first: what is in it now and does not wait a moment later has been taken.
@@ -481,26 +488,49 @@ func (h *Hints) fill(ctx context.Context, until time.Time) (added, removed int, 
 	for _, d := range waiting {
 		waits[d.ID] = true
 	}
-	listed := make(map[string]bool, len(there))
+	listed := make(map[string]string, len(there))
 	pipe := h.client.Pipeline()
 	for _, text := range there {
 		i, err := ParseItem(text)
 		switch {
 		case err != nil: // whoever takes it puts it aside
-		case (!waits[i.DeliveryID] && len(waiting) < refillMost || listed[i.DeliveryID]) && removed < removeMost:
+		case (!waits[i.DeliveryID] && len(waiting) < refillMost || listed[i.DeliveryID] != "") && removed < removeMost:
 			pipe.LRem(ctx, h.Key, -1, text)
 			removed++
 		default:
-			listed[i.DeliveryID] = true
+			listed[i.DeliveryID] = text
 		}
 	}
-	var missing []string // the youngest first
-	for i := len(waiting) - 1; i >= 0; i-- {
-		if d := waiting[i]; !listed[d.ID] && !d.ReceivedAt.After(until) {
-			missing = append(missing, itemOf(d).String())
+	oldest := slices.IndexFunc(waiting, func(d pull.Delivery) bool { return listed[d.ID] != "" })
+	var left, right []string // the youngest first
+	var between []*redis.IntCmd
+	next := "" // what is there and comes right after
+	for i, d := range slices.Backward(waiting) {
+		text := listed[d.ID]
+		switch {
+		case text != "":
+			next = text
+			continue
+		case d.ReceivedAt.After(until):
+			continue
+		}
+		switch text = itemOf(d).String(); {
+		case i < oldest || oldest < 0:
+			left = append(left, text)
+		case next == "":
+			right = append(right, text)
+		case len(between) < insertMost:
+			between = append(between, pipe.LInsertBefore(ctx, h.Key, next, text))
+			next = text
+		default:
+			h.missAgain()
 		}
 	}
-	for batch := range slices.Chunk(missing, hintsPushed) {
+	slices.Reverse(right)
+	for batch := range slices.Chunk(right, hintsPushed) {
+		pipe.RPush(ctx, h.Key, anys(batch)...)
+	}
+	for batch := range slices.Chunk(left, hintsPushed) {
 		pipe.LPush(ctx, h.Key, anys(batch)...)
 	}
 	if pipe.Len() == 0 {
@@ -509,7 +539,15 @@ func (h *Hints) fill(ctx context.Context, until time.Time) (added, removed int, 
 	if _, err := pipe.Exec(ctx); err != nil {
 		return 0, 0, fmt.Errorf("fill %s: %w", h.Key, plain(err))
 	}
-	return len(missing), removed, nil
+	added = len(left) + len(right)
+	for _, c := range between {
+		if c.Val() > 0 {
+			added++
+		} else { // the one before which it belongs has been taken meanwhile
+			h.missAgain()
+		}
+	}
+	return added, removed, nil
 }
 
 // take removes up to n items from the left of the list and returns the ids that they name. drained reports whether the
@@ -573,7 +611,5 @@ func (h *Hints) putBack(ctx context.Context, items []Item) {
 		texts = append(texts, items[i].String())
 	}
 	_ = h.client.LPush(ctx, h.Key, anys(texts)...).Err() // what does not get there is missing then
-	h.mu.Lock()
-	h.miss()
-	h.mu.Unlock()
+	h.missAgain()
 }

@@ -378,3 +378,31 @@ func TestPausedWhileTaking(t *testing.T) {
 		s.until(2*time.Second, "LLEN is 1", func() bool { return s.length() == 1 })
 	})
 }
+
+// TestRefillKeepsTheOrder: what got lost in the middle or at the end of the list comes back to its place: LPOP takes the
+// oldest.
+func TestRefillKeepsTheOrder(t *testing.T) {
+	s := open(t, "sqlite:"+t.TempDir()+"/db", testenv.Redis(t))
+	s.well()
+	s.pause()
+	s.send(8)
+	s.until(2*time.Second, "LLEN is 8", func() bool { return s.length() == 8 })
+	for _, lost := range []int64{7, 6, 4, 3, 0} {
+		text, err := s.redis.Client.LIndex(t.Context(), queue, lost).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.do("LREM", queue, 1, text)
+	}
+	s.do("DEL", "github-pr-manager:epoch:"+queue)
+	s.until(3*time.Second, "LLEN is 8 again", func() bool { return s.length() == 8 })
+	for n := range 8 {
+		text, err := s.redis.Client.LPop(t.Context(), queue).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i, err := delivery.ParseItem(text); err != nil || i.DeliveryID != fmt.Sprintf("d-%05d", n+1) {
+			t.Errorf("LPOP %d took %s, %v", n+1, text, err)
+		}
+	}
+}

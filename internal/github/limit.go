@@ -59,6 +59,9 @@ const (
 	graphqlBudget resource = "graphql"
 )
 
+// trying is why a request has to wait for another one that is on its way to a scope without answers.
+const trying = "GitHub does not answer, and one request is trying whether it does again"
+
 // A need is what a request takes from its scope's limits.
 type need struct {
 	resource resource
@@ -99,6 +102,7 @@ type limiter struct {
 	silent    int             // requests in a row that were not answered
 	silentOn  map[string]bool // what they were about
 	silence   time.Time       // since when
+	hushed    time.Time       // until when everybody knows that one request is trying
 	parked    time.Time
 	reason    string
 	heeded    time.Time // when others were last asked what they were told
@@ -126,7 +130,7 @@ func (l *limiter) closed(n need, now time.Time) (until time.Time, why string) {
 		return l.parked, "GitHub told us to wait (" + strings.ReplaceAll(l.reason, "_", " ") + ")"
 	}
 	if l.broken() && l.inFlight > 0 {
-		return now.Add(silenceLeast), "GitHub does not answer, and one request is trying whether it does again"
+		return now.Add(silenceLeast), trying
 	}
 	if b, ok := l.budgets[n.resource]; ok && now.Before(b.reset) && b.remaining <= n.reserve(b.limit) {
 		if b.remaining > 0 {
@@ -179,6 +183,17 @@ func (l *limiter) unanswered(on string, now time.Time) (until, since time.Time) 
 		until = now.Add(min(silenceLeast<<min(l.silent-unansweredMost, 10), silenceMost))
 	}
 	return until, l.silence
+}
+
+// hush reports whether it is news that the scope has to wait until then for the request that is trying.
+func (l *limiter) hush(until time.Time, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Before(l.hushed) {
+		return false
+	}
+	l.hushed = until
+	return true
 }
 
 // answered ends a row of requests without an answer.

@@ -521,3 +521,49 @@ func TestWhatOthersWereToldIsHeeded(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoWaitsForTheOneThatTries: GitHub hangs. While one request is trying whether it answers again, everybody is told to
+// leave the scope alone: ten thousand keys that are due must not be taken up and put back every two seconds.
+func TestWhoWaitsForTheOneThatTries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		var hangs atomic.Bool
+		h := &hub{serve: func(int, sent) (*http.Response, error) {
+			if hangs.Load() {
+				<-hang
+			}
+			return reply(502, `{"message":"so"}`)
+		}}
+		w := newWorld(t, h)
+		label := func(n int) error {
+			s := seven
+			s.Number = n
+			_, err := w.Apply(context.Background(), pull.ScopeToken, s, addBug)
+			return err
+		}
+		for n := range 3 {
+			wantFault(t, "no answer", label(n), pull.FaultUnclear)
+			time.Sleep(2 * time.Second)
+		}
+		time.Sleep(time.Minute)
+		hangs.Store(true)
+		tried := make(chan error)
+		go func() { tried <- label(1) }()
+		synctest.Wait()
+		before := len(w.parked)
+		for n := range 100 {
+			wantFault(t, "while one is trying", label(n), pull.FaultThrottled)
+			time.Sleep(50 * time.Millisecond)
+		}
+		if n := len(w.parked) - before; n != 3 {
+			t.Errorf("others were told %d times in five seconds, want every two", n)
+		}
+		for _, p := range w.parked[before:] {
+			if p.reason != reasonUnanswered || p.until.Before(epoch) {
+				t.Errorf("told %+v", p)
+			}
+		}
+		close(hang)
+		wantFault(t, "the one that tries", <-tried, pull.FaultUnclear)
+	})
+}

@@ -107,7 +107,7 @@ func (c *Client) path(parts ...string) string {
 func (c *Client) do(ctx context.Context, scope pull.Scope, q call) *pull.Fault {
 	// While a scope waits, not even a token is fetched for it.
 	if f := c.limiter(scope).check(q.need(ctx), q.on); f != nil {
-		return f
+		return c.refused(scope, f)
 	}
 	secret, f := c.credentials(ctx, scope, q.on, "")
 	if f != nil {
@@ -121,6 +121,15 @@ func (c *Client) do(ctx context.Context, scope pull.Scope, q call) *pull.Fault {
 		return f
 	}
 	return c.follow(ctx, scope, q, secret)
+}
+
+// refused passes on why a limiter refuses a request. While one request is trying whether GitHub answers again, which takes
+// as long as GitHub likes, all that is due in the scope waits for it, and not each key by itself, every two seconds anew.
+func (c *Client) refused(scope pull.Scope, f *pull.Fault) *pull.Fault {
+	if f.Message == trying && scope != scopeJWT && c.limiter(scope).hush(f.Until, time.Now()) {
+		c.parked(scope, f.Until, reasonUnanswered)
+	}
+	return f
 }
 
 func (q call) need(ctx context.Context) need {
@@ -173,7 +182,7 @@ func (c *Client) once(ctx context.Context, scope pull.Scope, q call, secret stri
 	c.heed(ctx, scope)
 	release, f := c.limiter(scope).acquire(ctx, q.need(ctx), q.on)
 	if f != nil {
-		return answer{}, f // no request was made, and none is counted
+		return answer{}, c.refused(scope, f) // no request was made, and none is counted
 	}
 	defer release()
 	caller := ctx

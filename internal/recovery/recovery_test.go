@@ -860,6 +860,9 @@ func TestOneRepositoryThatAlwaysFails(t *testing.T) {
 		if got := len(w.due()); got != 1 {
 			t.Errorf("%d are due, want the one of the repository that can be looked over", got)
 		}
+		if n := strings.Count(r.log.String(), "can't be looked over"); n != 1 {
+			t.Errorf("said %d times, want once:\n%s", n, r.log)
+		}
 		r.stop()
 	})
 }

@@ -129,12 +129,14 @@ func (w *waits) last(repos []pull.Sweepable) {
 	slices.SortStableFunc(repos, func(a, b pull.Sweepable) int { return w.tried[a.Repo.ID].Compare(w.tried[b.Repo.ID]) })
 }
 
-// vain notes that a repository was tried in vain.
-func (w *waits) vain(repo int64, now time.Time) {
+// vain notes that a repository was tried in vain, and reports whether that is news.
+func (w *waits) vain(repo int64, now time.Time) (news bool) {
 	if w.tried == nil {
 		w.tried = make(map[int64]time.Time)
 	}
+	_, known := w.tried[repo]
 	w.tried[repo] = now
+	return !known
 }
 
 // failed notes whether a scope's last request failed, and reports whether that is news.
@@ -279,10 +281,9 @@ func (r *Recovery) unswept(ctx context.Context, lead pull.Lead, s pull.Sweepable
 		return r.store.NotSwept(ctx, lead, s.Repo.ID, now.Add(goneFor))
 	}
 	r.o.Metrics.Sweep("failed")
-	if r.waits.failed(s.Scope, true) {
+	if known := !r.waits.vain(s.Repo.ID, now); r.waits.failed(s.Scope, true) && !known {
 		r.o.Log.Warn("open pull requests can't be looked over; it is tried again", telemetry.KeyRepo, s.Repo.FullName(), telemetry.KeyScope, s.Scope, telemetry.KeyErr, f)
 	}
-	r.waits.vain(s.Repo.ID, now)
 	again := outageFor
 	if f.Class == pull.FaultAuth {
 		again = deniedFor
