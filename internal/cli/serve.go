@@ -31,6 +31,7 @@ Every secret may also be given as NAME_FILE with a path. The ones to begin with:
   GITHUB_APP_ID            the GitHub App to act as, with GITHUB_PRIVATE_KEY_FILE (see "setup"),
   GITHUB_TOKEN             or a personal access token; without either, the service observes and writes nothing
   DATABASE_URL             sqlite:data/github-pr-manager.db, or postgres://USER:PASSWORD@HOST/DATABASE
+  REDIS_URL                optional: a Redis that shows what waits in a list, and shares it between replicas
   PORT, HOST               3001, all interfaces
   PUBLIC_URL               where people reach the pages; DASHBOARD_ORIGIN is the one origin that CORS allows
   DASHBOARD_TOKEN          sign-in for the pages; without it they answer this machine only

@@ -54,8 +54,11 @@ const (
 	policyAge = time.Minute // how long an answer about Redis's settings is believed
 )
 
-// Other keys that the service uses, each followed by the name of the list, so that two installations on one Redis don't
-// disturb each other.
+// Commands are those that the user in REDIS_URL needs.
+const Commands = "RPUSH, LPUSH, LPOP, LLEN, LRANGE, LREM, LINSERT, LTRIM, TYPE, SET, DEL, INFO"
+
+// Other keys that the service uses. Epoch and refill are followed by the name of the list, so that two installations on
+// one Redis don't disturb each other.
 const (
 	keyEpoch  = "github-pr-manager:epoch:"  // there since the list was last brought up to date: gone means flushed
 	keyRefill = "github-pr-manager:refill:" // held by the replica that does so
@@ -85,6 +88,8 @@ type Hints struct {
 	warning atomic.Pointer[string]  // works, and somebody should look
 	failing atomic.Int32            // commands that failed in a row
 	asked   time.Time               // when Redis was last asked for its settings; Run's
+
+	unfilled int // times in a row that the list could not be filled up; Run's
 
 	junk      atomic.Int64 // not yet logged
 	junkSince atomic.Int64 // when it was last logged, Unix nanoseconds
@@ -341,7 +346,7 @@ func (h *Hints) explain(err error) string {
 	case redis.HasErrorPrefix(err, "ERR wrong number of arguments"):
 		return "Redis is older than version 6.2: update it"
 	case redis.IsPermissionError(err):
-		return "the user in REDIS_URL may not use the commands that the queue needs (RPUSH, LPUSH, LPOP, LLEN, LRANGE, LREM, LINSERT, TYPE, SET, INFO)"
+		return "the user in REDIS_URL may not use the commands that the queue needs (" + Commands + ")"
 	}
 	var answer redis.Error
 	if errors.As(err, &answer) {
@@ -456,9 +461,12 @@ func (h *Hints) refill(ctx context.Context) {
 		h.mu.Lock()
 		h.miss()
 		h.mu.Unlock()
-		h.log.Warn("the queue in Redis could not be filled up, and is tried again", telemetry.KeyErr, err)
+		if h.unfilled++; h.unfilled == 1 {
+			h.log.Warn("the queue in Redis could not be filled up, and is tried again every second", telemetry.KeyErr, err)
+		}
 		return
 	}
+	h.unfilled = 0
 	if removed == removeMost { // there may be more of them
 		h.missAgain()
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -339,6 +341,52 @@ func TestEvictionIsSaid(t *testing.T) {
 }
 
 // TestHintsRefuseAURL: the error says what is wanted and shows no password.
+// TestCommandsAreAllThatIsNeeded: a user of Redis who may use what docs/operating.md names, and nothing else, can do all that
+// the list ever needs.
+func TestCommandsAreAllThatIsNeeded(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(testenv.Root(t), "docs", "operating.md"))
+	if err != nil || !strings.Contains(string(text), delivery.Commands) {
+		t.Errorf("docs/operating.md does not name %s (%v)", delivery.Commands, err)
+	}
+	r := testenv.Redis(t)
+	acl := []any{"ACL", "SETUSER", "clerk", "on", ">word", "~" + queue, "~github-pr-manager:*", "-@all"}
+	for command := range strings.SplitSeq(strings.ToLower(delivery.Commands), ", ") {
+		acl = append(acl, "+"+command)
+	}
+	if err := r.Client.Do(t.Context(), acl...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	limited := *r
+	limited.URL = fmt.Sprintf("redis://clerk:word@127.0.0.1:%d", r.Port)
+	s := open(t, testenv.SQLite(t), &limited)
+	s.well()
+	s.do("RPUSH", queue, "nonsense")
+	s.send(5)
+	s.taken()
+	s.until(2*time.Second, "what is no item is put aside", func() bool {
+		n, err := r.Client.LLen(t.Context(), "github-pr-manager:junk").Result()
+		return err == nil && n == 1
+	})
+	s.pause()
+	s.send(5)
+	s.until(2*time.Second, "the items are in the list", func() bool { return s.length() == 5 })
+	s.do("LPOP", queue)
+	s.do("RPUSH", queue, delivery.Item{V: 1, DeliveryID: "nobody's"}.String())
+	s.do("DEL", "github-pr-manager:epoch:"+queue) // as after a flush: the list is compared
+	s.until(5*time.Second, "the list says again what waits", func() bool {
+		there, err := r.Client.LRange(t.Context(), queue, 0, -1).Result()
+		return err == nil && len(there) == 5 && !strings.Contains(strings.Join(there, ""), "nobody's")
+	})
+	if what, trouble := s.hints.Trouble(); trouble {
+		t.Errorf("at the end: %s", what)
+	}
+	if n, err := r.Client.Exists(t.Context(), "github-pr-manager:refill:"+queue).Result(); err != nil || n != 0 {
+		t.Errorf("the right to fill the list up is still held (%d, %v)", n, err)
+	}
+	s.resume()
+	s.taken()
+}
+
 func TestHintsRefuseAURL(t *testing.T) {
 	_, err := delivery.NewHints(nil, nil, nil, delivery.HintOptions{URL: "http://:hunter2@x:y"})
 	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "REDIS_URL") {

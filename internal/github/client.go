@@ -12,7 +12,8 @@
 // token after a 401), or read a URL from an answer other than a redirect within its own host.
 //
 // Read it from [Client.Snapshot] (one GraphQL query, and its pages) and [Client.Apply] (REST writes), down to send.go
-// (one request and its class), limit.go (budgets) and auth.go (tokens).
+// (one request and its class), limit.go (budgets, and what GitHub does not answer) and auth.go (tokens). What recovery
+// asks for is in deliveries.go (GitHub's log of deliveries) and sweep.go (a hundred pull requests in a request).
 package github
 
 import (

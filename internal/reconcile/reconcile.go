@@ -9,7 +9,8 @@
 //	record    the lease is given back, the deliveries that the pass answered are done, the next look is set
 //
 // The package owns this order and everything that follows from an outcome: what is retried, when, and what is read
-// back first (see act.go and settle.go). It owns the two interfaces that it calls, Forge and Store. It refuses to know
+// back first (see act.go and settle.go). It owns how passes share what there is: one that waits for GitHub gives its place
+// to another (slow.go), and a key that is looked at all the time waits for its next look (pace.go). It owns the two interfaces that it calls, Forge and Store. It refuses to know
 // what a policy says, how a sentence reads, what SQL or HTTP look like, and which event made a key due: a webhook is a
 // hint to look, never a fact.
 //

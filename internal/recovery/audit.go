@@ -129,12 +129,12 @@ hooks:
 
 // unread says that a log can't be read, in the log the first time in a row, and returns what /health shows.
 func (r *Recovery) unread(f *pull.Fault) string {
-	const what = "GitHub's log of deliveries can't be read"
+	const what = "GitHub's log of deliveries can't be read; it is tried again, and the log says why"
 	r.mu.Lock()
 	known := r.status.trouble != ""
 	r.mu.Unlock()
 	if !known {
-		r.o.Log.Warn(what, telemetry.KeyErr, f)
+		r.o.Log.Warn("GitHub's log of deliveries can't be read; it is tried again", telemetry.KeyErr, f)
 	}
 	return what
 }

@@ -9,10 +9,12 @@
 //
 // Read it in the order of a delivery's life: inbox.go keeps it, intake.go turns it into a key that is due, work.go
 // hands the key to one worker, plan.go writes what the worker wants and did, read.go shows it, purge.go forgets it.
-// statements.go has the SQL; engine.go and clock.go are the machinery.
+// Beside that way: pause.go and operate.go are what people do by hand, recovery.go is what never arrived. statements.go
+// has the SQL; engine.go and clock.go are the machinery. A database that is away, full, frozen or moved is an error of
+// one kind (trouble.go), which the store gets over by itself (maintain.go, ballast.go).
 //
-// A write is one transaction. On PostgreSQL it may be run again from the start after a deadlock, so the functions that
-// make up a transaction change nothing outside of it before it has committed. Rows are locked in one order: deliveries,
+// A write is one transaction. On PostgreSQL it may be run again from the start after a deadlock or on a new connection,
+// so the functions that make up a transaction change nothing outside of it before it has committed. Rows are locked in one order: deliveries,
 // then work (by key), then what hangs on a key, then counters, then the change feed.
 package store
 
@@ -31,7 +33,7 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
-// Options are what a store is opened with. The zero value is what the service wants.
+// Options are what a store is opened with. The zero value opens a database whose only user is the process.
 type Options struct {
 	Logger *slog.Logger
 	// Clock replaces the store's time altogether, for tests. Without it, time is the database's at the last look plus
