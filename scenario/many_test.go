@@ -21,7 +21,7 @@ func TestAPushUnderThousandsOfPullRequests(t *testing.T) {
 	case testenv.Long():
 		many = 5000
 	case testing.Short() || underRace:
-		many = 100
+		many = 300
 	}
 	synctest.Test(t, func(t *testing.T) {
 		s := newWorld(t, way{name: "plain", seed: 1}, "")

@@ -796,7 +796,7 @@ func TestListsOfOperatorsUseTheirIndexes(t *testing.T) {
 	}{
 		{listUnprocessed, []any{1}, []string{"webhook_logs_received", "webhook_logs_queued", "SEARCH webhook_logs USING INTEGER PRIMARY KEY"}},
 		{listDeadDeliveries, []any{1}, []string{"webhook_logs_dead"}},
-		{dismissKey, []any{"", 1}, []string{"webhook_logs_queued"}},
+		{dismissKey, []any{"", 1, 1}, []string{"webhook_logs_queued"}},
 	} {
 		plan := w.plan(c.st, c.args...)
 		for _, want := range c.want {
