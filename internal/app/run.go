@@ -5,12 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -227,17 +227,15 @@ func (a *App) page(r pull.Repo, number int) string {
 	return a.cfg.PublicURL + "/pulls/" + r.Owner + "/" + r.Name + "/" + strconv.Itoa(number)
 }
 
-// owner names this process in leases.
+// owner names this process in leases. Containers share process ids, and may share a hostname: what tells them apart is
+// chance.
 func owner() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return fmt.Sprintf("%s:%d:%d", host, os.Getpid(), processes.Add(1))
+	return fmt.Sprintf("%s:%d:%08x", host, os.Getpid(), rand.Uint32())
 }
-
-// processes tells several services of one process apart, in tests.
-var processes atomic.Int64
 
 // listen opens the port and explains what most often goes wrong.
 func listen(ctx context.Context, address string) (net.Listener, error) {

@@ -120,7 +120,7 @@ func (s *shop) do(args ...any) {
 
 func (s *shop) says(part string) {
 	s.t.Helper()
-	s.until(5*time.Second, "health says "+part, func() bool { what, _ := s.hints.Trouble(); return strings.Contains(what, part) })
+	s.until(15*time.Second, "health says "+part, func() bool { what, _ := s.hints.Trouble(); return strings.Contains(what, part) })
 }
 
 // TestListIsTheQueue: while the queue is paused the list holds exactly what waits, oldest at the left, in words that a
