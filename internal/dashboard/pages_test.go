@@ -69,6 +69,15 @@ func TestBanners(t *testing.T) {
 	wants(t, get(t, New(f, Options{}), "/"), "limit is reached")
 }
 
+// TestNothingIsDueYet: what waits to be taken in is about nobody knows what, and is not nothing.
+func TestNothingIsDueYet(t *testing.T) {
+	f := newFake()
+	f.due, f.totals.OldestQueued = nil, time.Now()
+	wants(t, get(t, New(f, Options{}), "/"), "Webhooks wait to be taken in")
+	f.totals.OldestQueued = time.Time{}
+	wants(t, get(t, New(f, Options{}), "/"), "Everything that arrived has been looked at")
+}
+
 func TestPullPage(t *testing.T) {
 	page := get(t, New(newFake(), Options{}), "/pulls/octo/app/44")
 	wants(t, page,
