@@ -221,8 +221,8 @@ func (h *Hints) Tell(fresh []pull.Delivery) {
 // miss notes that the list lacks items. The caller holds mu.
 func (h *Hints) miss() { h.gap, h.gapAt = true, h.store.Now() }
 
-// missAgain is miss for who does not hold mu.
-func (h *Hints) missAgain() {
+// missed is miss for who does not hold mu.
+func (h *Hints) missed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.miss()
@@ -239,9 +239,7 @@ func (h *Hints) nudge() {
 func (h *Hints) Run(ctx context.Context) error {
 	probe := time.NewTicker(h.Probe)
 	defer probe.Stop()
-	h.mu.Lock()
-	h.miss() // what came in before, and is waiting
-	h.mu.Unlock()
+	h.missed() // what came in before, and is waiting
 	h.look(ctx)
 	for {
 		select {
@@ -281,9 +279,7 @@ func (h *Hints) push(ctx context.Context) {
 			h.failed(err)
 		}
 		h.metrics.Hints(telemetry.HintDropped, n)
-		h.mu.Lock()
-		h.miss()
-		h.mu.Unlock()
+		h.missed()
 		h.Told()
 	}
 }
@@ -306,9 +302,7 @@ func anys(items []string) []any {
 // well, only when it goes on. What was asked may have been done: the list is compared with the database later.
 func (h *Hints) failed(err error) {
 	h.metrics.Error(telemetry.ErrRedis)
-	h.mu.Lock()
-	h.miss()
-	h.mu.Unlock()
+	h.missed()
 	var answer redis.Error
 	if n := h.failing.Add(1); n >= breakAfter || errors.As(err, &answer) {
 		h.broken(err)
@@ -458,9 +452,7 @@ func (h *Hints) refill(ctx context.Context) {
 	h.mu.Unlock()
 	added, removed, err := h.fill(ctx, until)
 	if err != nil {
-		h.mu.Lock()
-		h.miss()
-		h.mu.Unlock()
+		h.missed()
 		if h.unfilled++; h.unfilled == 1 {
 			h.log.Warn("the queue in Redis could not be filled up, and is tried again every second", telemetry.KeyErr, err)
 		}
@@ -468,7 +460,7 @@ func (h *Hints) refill(ctx context.Context) {
 	}
 	h.unfilled = 0
 	if removed == removeMost { // there may be more of them
-		h.missAgain()
+		h.missed()
 	}
 	h.metrics.Hints(telemetry.HintStale, removed)
 	if added > 0 {
@@ -531,7 +523,7 @@ func (h *Hints) fill(ctx context.Context, until time.Time) (added, removed int, 
 			between = append(between, pipe.LInsertBefore(ctx, h.Key, next, text))
 			next = text
 		default:
-			h.missAgain()
+			h.missed()
 		}
 	}
 	slices.Reverse(right)
@@ -552,7 +544,7 @@ func (h *Hints) fill(ctx context.Context, until time.Time) (added, removed int, 
 		if c.Val() > 0 {
 			added++
 		} else { // the one before which it belongs has been taken meanwhile
-			h.missAgain()
+			h.missed()
 		}
 	}
 	return added, removed, nil
@@ -619,5 +611,5 @@ func (h *Hints) putBack(ctx context.Context, items []Item) {
 		texts = append(texts, items[i].String())
 	}
 	_ = h.client.LPush(ctx, h.Key, anys(texts)...).Err() // what does not get there is missing then
-	h.missAgain()
+	h.missed()
 }
