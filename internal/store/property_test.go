@@ -23,6 +23,7 @@ type modelKey struct {
 	until          time.Time // end of the lease
 	leased, dead   bool
 	fails          int
+	prio           pull.Priority
 }
 
 type modelDelivery struct {
@@ -31,13 +32,20 @@ type modelDelivery struct {
 	status pull.DeliveryStatus
 }
 
-func (k *modelKey) hint(due time.Time) {
+func (k *modelKey) hint(due time.Time, p pull.Priority) {
 	k.gen++
+	bulk := k.gen > 1 && k.prio == pull.Bulk
+	if k.due.IsZero() || p < k.prio {
+		k.prio = p
+	}
 	if k.due.IsZero() || due.Before(k.due) {
 		k.due = due
 	}
 	if k.dead {
 		k.dead, k.fails, k.notBefore = false, 0, time.Time{}
+	}
+	if bulk && k.fails == 0 && p < pull.Bulk { // what only bulk was parked for
+		k.notBefore = time.Time{}
 	}
 }
 
@@ -98,8 +106,8 @@ func TestKeyedWorkFollowsItsModel(t *testing.T) {
 				}
 				k.leased, k.until, k.due = true, now.Add(lease), time.Time{}
 				k.fence++
-				if c.Gen != k.gen || c.Fence != k.fence || c.Fails != k.fails {
-					t.Fatalf("Claim = gen %d, fence %d, fails %d; want %d, %d, %d", c.Gen, c.Fence, c.Fails, k.gen, k.fence, k.fails)
+				if c.Gen != k.gen || c.Fence != k.fence || c.Fails != k.fails || c.Priority != k.prio {
+					t.Fatalf("Claim = gen %d, fence %d, fails %d, priority %d; want %d, %d, %d, %d", c.Gen, c.Fence, c.Fails, c.Priority, k.gen, k.fence, k.fails, k.prio)
 				}
 				claims = append(claims, c)
 			}
@@ -116,9 +124,10 @@ func TestKeyedWorkFollowsItsModel(t *testing.T) {
 				ended := 0
 				fails := c.Fails
 				var due, notBefore time.Time
+				prio := c.Priority // what this pass was to answer still waits
 				switch r.Outcome {
 				case pull.PassDone:
-					fails, due = 0, r.Again
+					fails, due, prio = 0, r.Again, pull.Background
 				case pull.PassFailed:
 					fails++
 					notBefore = now.Add(backoff(c.Key.String(), fails))
@@ -158,11 +167,12 @@ func TestKeyedWorkFollowsItsModel(t *testing.T) {
 					if due.IsZero() || more.Before(due) {
 						due = more
 					}
+					prio = min(prio, k.prio)
 				}
 				if dead {
 					due, notBefore = time.Time{}, time.Time{}
 				}
-				k.leased, k.due, k.notBefore, k.fails, k.dead = false, due, notBefore, fails, dead
+				k.leased, k.due, k.notBefore, k.fails, k.dead, k.prio = false, due, notBefore, fails, dead, prio
 			}
 
 			t.Repeat(map[string]func(*rapid.T){
@@ -178,7 +188,7 @@ func TestKeyedWorkFollowsItsModel(t *testing.T) {
 					if m.keys[n] == nil {
 						m.keys[n] = &modelKey{}
 					}
-					m.keys[n].hint(w.now().Add(settle))
+					m.keys[n].hint(w.now().Add(settle), prio)
 					m.deliveries[id] = &modelDelivery{n, m.keys[n].gen, pull.Queued}
 				},
 				"repeat": func(t *rapid.T) {
@@ -188,7 +198,7 @@ func TestKeyedWorkFollowsItsModel(t *testing.T) {
 					id := fmt.Sprint(rapid.IntRange(0, len(m.deliveries)-1).Draw(t, "id"))
 					d := m.deliveries[id]
 					w.insert(w.delivery(id, d.number))
-					m.keys[d.number].hint(w.now().Add(redeliverySettle))
+					m.keys[d.number].hint(w.now().Add(redeliverySettle), pull.Ordinary)
 				},
 				"time": func(t *rapid.T) {
 					w.pass(time.Duration(rapid.SampledFrom([]int{1, 200, 2000, 15000, 31000, 700000}).Draw(t, "ms")) * time.Millisecond)
@@ -239,7 +249,7 @@ func TestKeyedWorkFollowsItsModel(t *testing.T) {
 						} else if !r.IsZero() && (earliest.IsZero() || r.Before(earliest)) {
 							earliest = r
 						}
-						if row.Fails != k.fails || row.Dead != k.dead || row.Gen != k.gen {
+						if row.Fails != k.fails || row.Dead != k.dead || row.Gen != k.gen || row.Priority != k.prio {
 							t.Fatalf("key %d is %+v, the model says %+v", n, row, k)
 						}
 					}
@@ -260,7 +270,7 @@ func TestKeyedWorkFollowsItsModel(t *testing.T) {
 				if err := w.MarkDue(w.ctx, pull.PullKey(repoID, n), pull.Ordinary); err != nil {
 					t.Fatal(err)
 				}
-				m.keys[n].hint(w.now())
+				m.keys[n].hint(w.now(), pull.Ordinary)
 			}
 			for range 4 * len(m.keys) {
 				w.pass(time.Hour)
