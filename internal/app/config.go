@@ -64,6 +64,7 @@ type Config struct {
 
 	LogLevel    slog.Level
 	LogFormat   string // "json", "text", or "": JSON, and text on a terminal
+	AccessLog   string // one of the Access constants
 	DataDir     string
 	HeapDumpDir string
 }
@@ -135,6 +136,7 @@ func Default() Config {
 		RateLimit:       visitor.RateLimit{Enabled: true, Max: 100, Window: time.Minute},
 		StreamClients:   1000,
 		LogLevel:        slog.LevelInfo,
+		AccessLog:       AccessSome,
 		DataDir:         "data",
 		HeapDumpDir:     "data",
 	}
@@ -213,6 +215,7 @@ func load(environ []string, readFile func(string) ([]byte, error), dotenv string
 	l.integer("EVENT_STREAM_CLIENTS", &c.StreamClients, 1, mostConnections)
 
 	l.logging(&c.LogLevel, &c.LogFormat)
+	l.accessLog(&c.AccessLog)
 	l.certificate(&c.TLSCertFile, &c.TLSKeyFile)
 
 	if len(l.problems) > 0 {
@@ -311,7 +314,7 @@ var variables = map[string]bool{
 	"DASHBOARD_ORIGIN": false, "DASHBOARD_TOKEN": true,
 	"RATE_LIMIT_ENABLED": false, "RATE_LIMIT_MAX_REQUESTS": false, "RATE_LIMIT_WINDOW_MS": false,
 	"EVENT_STREAM_CLIENTS": false,
-	"LOG_LEVEL":            false, "LOG_FORMAT": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false,
+	"LOG_LEVEL":            false, "LOG_FORMAT": false, "ACCESS_LOG": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false,
 	"RETENTION_DAYS": false, "DATA_DIR": false, "HEAP_DUMP_DIR": false, "AGENTS_ENABLED": false,
 }
 
@@ -898,6 +901,19 @@ func (l *loader) logging(level *slog.Level, format *string) {
 		default:
 			l.problem("LOG_FORMAT", "is %s: want json or text", quote(s))
 		}
+	}
+}
+
+func (l *loader) accessLog(out *string) {
+	s, ok := l.vars["ACCESS_LOG"]
+	if !ok {
+		return
+	}
+	switch v := strings.ToLower(s); v {
+	case AccessOff, AccessSome, AccessAll:
+		*out = v
+	default:
+		l.problem("ACCESS_LOG", "is %s: want off, some or all", quote(s))
 	}
 }
 

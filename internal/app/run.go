@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/doctor"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
@@ -244,8 +245,10 @@ func owner() string {
 func listen(ctx context.Context, address string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		_, port, _ := net.SplitHostPort(address)
-		return nil, fmt.Errorf("port %s is already in use: see who holds it with `ss -ltnp | grep :%s`, or set PORT to another one", port, port)
+		_, text, _ := net.SplitHostPort(address)
+		if port, err := strconv.Atoi(text); err == nil {
+			return nil, errors.New(doctor.PortTaken(port))
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
