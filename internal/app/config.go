@@ -149,20 +149,26 @@ func Default() Config {
 // All problems are found at once; the error is then a *[ConfigError]. The returned Config's Secrets read the same
 // sources again when they are reloaded.
 func Load(environ []string, readFile func(string) ([]byte, error), dotenv string) (Config, []Warning, error) {
-	c, values, warnings, err := load(environ, readFile, dotenv)
+	l := &loader{readFile: readFile}
+	c, values, err := l.load(environ, dotenv)
 	if err != nil {
-		return Config{}, warnings, err
+		return Config{}, l.warnings, err
 	}
 	c.Secrets = NewSecrets(values)
 	c.Secrets.reload = func() (SecretValues, error) {
-		_, v, _, err := load(environ, readFile, dotenv)
+		_, v, err := (&loader{readFile: readFile}).load(environ, dotenv)
 		return v, err
 	}
-	return c, warnings, nil
+	for _, name := range []string{"WEBHOOK_SECRET", "GITHUB_TOKEN", "GITHUB_PRIVATE_KEY", "DASHBOARD_TOKEN"} {
+		if path := l.vars[name+"_FILE"]; path != "" {
+			c.Secrets.files = append(c.Secrets.files, path)
+		}
+	}
+	c.Secrets.read = c.Secrets.stamps()
+	return c, l.warnings, nil
 }
 
-func load(environ []string, readFile func(string) ([]byte, error), dotenv string) (Config, SecretValues, []Warning, error) {
-	l := &loader{readFile: readFile}
+func (l *loader) load(environ []string, dotenv string) (Config, SecretValues, error) {
 	l.gather(environ, dotenv)
 	c := Default()
 
@@ -219,9 +225,9 @@ func load(environ []string, readFile func(string) ([]byte, error), dotenv string
 	l.certificate(&c.TLSCertFile, &c.TLSKeyFile)
 
 	if len(l.problems) > 0 {
-		return Config{}, SecretValues{}, l.warnings, &ConfigError{Problems: l.problems}
+		return Config{}, SecretValues{}, &ConfigError{Problems: l.problems}
 	}
-	return c, v, l.warnings, nil
+	return c, v, nil
 }
 
 // Address is what the service listens on, as net.Listen takes it.

@@ -57,6 +57,7 @@ func (a *App) Run(ctx context.Context) error {
 	part(&workers, working, "dashboard", a.dashboard.Run)
 	part(&workers, working, "store upkeep", a.store.Maintain)
 	part(&workers, working, "retention", a.retain)
+	part(&keepers, keeping, "secrets", a.watchSecrets)
 
 	var server *http.Server
 	if a.listener != nil {
@@ -187,6 +188,32 @@ func (a *App) Reload() error {
 	}
 	a.log.Info("reloaded secrets and certificates", "changed", changed)
 	return nil
+}
+
+// secretsLook is how often the files of secrets are looked at. One that has changed is read at the look after: whoever
+// writes it may be in the middle.
+const secretsLook = 5 * time.Second
+
+// watchSecrets takes up what is new in the files of secrets without a signal, which not everybody can send.
+func (a *App) watchSecrets(ctx context.Context) error {
+	s := a.cfg.Secrets
+	if len(s.files) == 0 {
+		return nil
+	}
+	t := time.NewTicker(secretsLook)
+	defer t.Stop()
+	for last := s.read; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		now := s.stamps()
+		if now == last && s.stale(now) {
+			_ = a.Reload() // it logs what came of it
+		}
+		last = now
+	}
 }
 
 // HeapProfile writes a heap profile and logs where (SIGUSR2).
