@@ -151,7 +151,7 @@ func TestHealthIsBoundedInTimeAndDoesNotLeak(t *testing.T) {
 		h.Register("slow", false, func(ctx context.Context) Check {
 			select {
 			case <-ctx.Done():
-				return Check{CheckFailing, "too slow"}
+				return Check{Status: CheckFailing, Detail: "too slow"}
 			case <-time.After(time.Hour):
 				return Check{Status: CheckOK}
 			}
