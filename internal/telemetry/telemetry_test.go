@@ -106,7 +106,7 @@ func ask(h http.HandlerFunc) (int, healthAnswer, string) {
 }
 
 func is(s CheckStatus, detail string) func(context.Context) Check {
-	return func(context.Context) Check { return Check{s, detail} }
+	return func(context.Context) Check { return Check{Status: s, Detail: detail} }
 }
 
 func TestHealthAndReady(t *testing.T) {
