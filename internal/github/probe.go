@@ -308,7 +308,7 @@ func (c *Client) Token(ctx context.Context) (pull.Token, error) {
 			f := a.decode(&got)
 			for name, res := range map[string]resource{"core": restBudget, "graphql": graphqlBudget} {
 				if r := got.Resources[name]; f == nil && r.Limit > 0 {
-					c.remember(pull.ScopeToken, res, rate{r.Limit, r.Remaining, r.Reset, resetAt(a.header, r.Reset, now)}, now)
+					c.limiter(pull.ScopeToken).observe(res, rate{r.Limit, r.Remaining, r.Reset, resetAt(a.header, r.Reset, now)}, now)
 				}
 			}
 			return f

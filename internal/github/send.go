@@ -368,8 +368,8 @@ func unanswered(f *pull.Fault) bool {
 
 // requests are the names of all requests over REST, as the metrics call them.
 var requests = []string{
-	"check.create", "check.update", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find", "installation.list",
-	"installation.repositories", "installation.token", "label.add", "label.remove", "merge", "pulls.list", "ref.delete", "ref.get",
+	"app.get", "check.create", "check.update", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find", "installation.list",
+	"installation.repositories", "installation.token", "label.add", "label.remove", "limits.get", "merge", "pulls.list", "ref.delete", "ref.get",
 	"repository.get", "status.create",
 }
 
