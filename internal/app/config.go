@@ -61,6 +61,7 @@ type Config struct {
 	StreamClients   int               // of the event stream, at most
 	TLSCertFile     string            // both or none
 	TLSKeyFile      string
+	Certificates    []string // PEM files, or directories of them, whose expiry is watched for whoever ends TLS
 
 	LogLevel    slog.Level
 	LogFormat   string // "json", "text", or "": JSON, and text on a terminal
@@ -160,8 +161,11 @@ func Load(environ []string, readFile func(string) ([]byte, error), dotenv string
 		return v, err
 	}
 	for _, name := range []string{"WEBHOOK_SECRET", "GITHUB_TOKEN", "GITHUB_PRIVATE_KEY", "DASHBOARD_TOKEN"} {
-		if path := l.vars[name+"_FILE"]; path != "" {
+		switch path, dir := l.vars[name+"_FILE"], l.vars["SECRETS_DIR"]; {
+		case path != "":
 			c.Secrets.files = append(c.Secrets.files, path)
+		case dir != "": // it may come
+			c.Secrets.files = append(c.Secrets.files, filepath.Join(dir, secretFiles[name]))
 		}
 	}
 	c.Secrets.read = c.Secrets.stamps()
@@ -223,6 +227,7 @@ func (l *loader) load(environ []string, dotenv string) (Config, SecretValues, er
 	l.logging(&c.LogLevel, &c.LogFormat)
 	l.accessLog(&c.AccessLog)
 	l.certificate(&c.TLSCertFile, &c.TLSKeyFile)
+	l.paths("CERTIFICATE_FILES", &c.Certificates)
 
 	if len(l.problems) > 0 {
 		return Config{}, SecretValues{}, &ConfigError{Problems: l.problems}
@@ -320,8 +325,14 @@ var variables = map[string]bool{
 	"DASHBOARD_ORIGIN": false, "DASHBOARD_TOKEN": true,
 	"RATE_LIMIT_ENABLED": false, "RATE_LIMIT_MAX_REQUESTS": false, "RATE_LIMIT_WINDOW_MS": false,
 	"EVENT_STREAM_CLIENTS": false,
-	"LOG_LEVEL":            false, "LOG_FORMAT": false, "ACCESS_LOG": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false,
-	"RETENTION_DAYS": false, "DATA_DIR": false, "HEAP_DUMP_DIR": false, "AGENTS_ENABLED": false,
+	"LOG_LEVEL":            false, "LOG_FORMAT": false, "ACCESS_LOG": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false, "CERTIFICATE_FILES": false,
+	"RETENTION_DAYS": false, "DATA_DIR": false, "HEAP_DUMP_DIR": false, "SECRETS_DIR": false, "AGENTS_ENABLED": false,
+}
+
+// secretFiles are what the files in SECRETS_DIR are called: as `setup` names them, and everything else like its variable.
+var secretFiles = map[string]string{
+	"WEBHOOK_SECRET": "webhook-secret", "GITHUB_TOKEN": "github-token", "GITHUB_PRIVATE_KEY": "private-key.pem",
+	"DATABASE_URL": "database-url", "REDIS_URL": "redis-url", "DASHBOARD_TOKEN": "dashboard-token",
 }
 
 // knownName returns the variable that name sets, NAME for NAME_FILE, or "".
@@ -354,9 +365,14 @@ func (l *loader) gather(environ []string, dotenv string) {
 	}
 	l.take(env, "")
 	l.nearMisses(env, "")
-	if dotenv == "" {
-		return
+	if dotenv != "" {
+		l.gatherFile(dotenv)
 	}
+	l.secretsDir()
+}
+
+// gatherFile takes what the .env file says of variables that the environment has not set.
+func (l *loader) gatherFile(dotenv string) {
 	file := l.dotenv(dotenv)
 	for name := range file {
 		base := knownName(name)
@@ -369,6 +385,24 @@ func (l *loader) gather(environ []string, dotenv string) {
 	}
 	l.take(file, " in "+dotenv)
 	l.nearMisses(file, " in "+dotenv)
+}
+
+// secretsDir takes the files of SECRETS_DIR for secrets that nothing else has set. A file that is not there is no
+// secret, so that one directory, mounted or filled by whatever keeps the secrets, serves every way to sign in to GitHub.
+func (l *loader) secretsDir() {
+	dir, ok := l.vars["SECRETS_DIR"]
+	if !ok {
+		return
+	}
+	for _, name := range sortedNames(secretFiles) {
+		path := filepath.Join(dir, secretFiles[name])
+		if l.vars[name] != "" || l.vars[name+"_FILE"] != "" {
+			continue
+		}
+		if _, err := l.readFile(path); !errors.Is(err, fs.ErrNotExist) {
+			l.vars[name+"_FILE"] = path
+		}
+	}
 }
 
 func (l *loader) take(vars map[string]string, where string) {
@@ -882,6 +916,21 @@ func (l *loader) queueKey(out *string) {
 func (l *loader) directory(name string, out *string) {
 	if s, ok := l.vars[name]; ok {
 		*out = filepath.Clean(s)
+	}
+}
+
+// paths reads a list of files. Whether they are there is seen when they are read: what others write may come later.
+func (l *loader) paths(name string, out *[]string) {
+	s, ok := l.vars[name]
+	if !ok {
+		return
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			l.problem(name, "has an empty part: want paths, separated by commas")
+			return
+		}
+		*out = append(*out, filepath.Clean(part))
 	}
 }
 

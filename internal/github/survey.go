@@ -18,8 +18,8 @@ import (
 // surveyed is how many of the newest pull requests tell which checks report at all.
 const surveyed = 5
 
-// Installations lists where the App is installed, with what each owner has accepted.
-func (c *Client) Installations(ctx context.Context) ([]pull.Installation, error) {
+// AppInstallations lists where the App is installed, with what each owner has accepted.
+func (c *Client) AppInstallations(ctx context.Context) ([]pull.Installation, error) {
 	var all []pull.Installation
 	f := c.pages100(c.path("app", "installations"), func(address string) (string, *pull.Fault) {
 		var got []struct {
@@ -55,12 +55,21 @@ func (c *Client) Installations(ctx context.Context) ([]pull.Installation, error)
 type hookConfig struct {
 	URL         string
 	ContentType string `json:"content_type"`
-	Insecure    any    `json:"insecure_ssl"` // "0", "1", or a number
+	Insecure    digit  `json:"insecure_ssl"`
+}
+
+// A digit is a number that GitHub writes as text or as a number.
+type digit string
+
+// UnmarshalJSON takes either.
+func (d *digit) UnmarshalJSON(text []byte) error {
+	*d = digit(strings.Trim(string(text), `"`))
+	return nil
 }
 
 func (h hookConfig) setup(hook pull.Hook) pull.HookSetup {
 	hook.URL = oneLine(h.URL)
-	return pull.HookSetup{Hook: hook, ContentType: oneLine(h.ContentType), InsecureTLS: fmt.Sprint(h.Insecure) == "1", Active: true}
+	return pull.HookSetup{Hook: hook, ContentType: oneLine(h.ContentType), InsecureTLS: h.Insecure == "1", Active: true}
 }
 
 // AppHook says how the App's own webhook is set up. Its events are the App's. FaultGone: it has none.
