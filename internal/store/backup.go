@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -148,7 +149,7 @@ func notify(ctx context.Context, err error) error {
 
 // CheckCopy reads every page of a copy that nobody uses, and returns its schema's version.
 func CheckCopy(ctx context.Context, path string) (schema int, err error) {
-	db, err := sql.Open("sqlite", dsn(path)+"&mode=ro&immutable=1")
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: "mode=ro&immutable=1"}).String())
 	if err != nil {
 		return 0, err
 	}
