@@ -81,6 +81,7 @@ type App struct {
 	handler    http.Handler
 	listener   net.Listener
 	certs      *certificate
+	watched    *watchedCertificates
 	stats      stats
 }
 
@@ -109,6 +110,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 			return nil, err
 		}
 	}
+	a.watched = &watchedCertificates{paths: cfg.Certificates, log: a.log}
 	if o.Secrets == nil {
 		a.o.Secrets = &telemetry.Secrets{}
 	}
@@ -261,12 +263,16 @@ func (a *App) watch() {
 		}
 		return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("paused since %s UTC; queue resume ends that", p.Since.UTC().Format("2006-01-02 15:04:05"))}
 	})
+	if a.certs != nil || len(a.cfg.Certificates) > 0 {
+		a.health.Register("certificate", false, func(context.Context) telemetry.Check { return a.certificateCheck(time.Now()) })
+	}
 	a.health.RegisterStuck("writer", func() bool { return a.inbox.Writing() > stuckAfter })
 	a.metrics.Gauge("github_webhook_queue_length", "Deliveries accepted and not yet processed, all replicas.", func() float64 { return a.stat().queue })
 	a.metrics.Gauge("github_dead_letters", "Deliveries that failed too often and wait for a person.", func() float64 { return a.stat().dead })
 	a.metrics.Gauge("github_oldest_delivery_seconds", "Age of the oldest delivery that is not yet processed.", func() float64 { return a.stat().oldest })
 	a.metrics.Gauge("github_oldest_due_seconds", "How long the most overdue key has been due.", func() float64 { return a.stat().overdue })
 	a.metrics.Gauge("github_audit_lag_seconds", "For how long GitHub's log of deliveries has not been compared with what is here.", a.recovery.Lag)
+	a.metrics.Gauge("github_certificate_expiry_timestamp_seconds", "When the certificate that is served expires, the earliest of all, in unix seconds; 0 while none is known.", a.certificateExpiry)
 	a.metrics.Gauge("github_sqlite_wal_bytes", "Length of SQLite's write-ahead log; 0 on PostgreSQL.", func() float64 { return float64(a.store.LogBytes()) })
 	a.metrics.Gauge("github_event_stream_clients", "Clients of /webhook/events.", func() float64 { return float64(a.dashboard.Clients()) })
 }

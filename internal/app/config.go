@@ -61,6 +61,7 @@ type Config struct {
 	StreamClients   int               // of the event stream, at most
 	TLSCertFile     string            // both or none
 	TLSKeyFile      string
+	Certificates    []string // PEM files, or directories of them, whose expiry is watched for whoever ends TLS
 
 	LogLevel    slog.Level
 	LogFormat   string // "json", "text", or "": JSON, and text on a terminal
@@ -214,6 +215,7 @@ func load(environ []string, readFile func(string) ([]byte, error), dotenv string
 
 	l.logging(&c.LogLevel, &c.LogFormat)
 	l.certificate(&c.TLSCertFile, &c.TLSKeyFile)
+	l.paths("CERTIFICATE_FILES", &c.Certificates)
 
 	if len(l.problems) > 0 {
 		return Config{}, SecretValues{}, l.warnings, &ConfigError{Problems: l.problems}
@@ -311,7 +313,7 @@ var variables = map[string]bool{
 	"DASHBOARD_ORIGIN": false, "DASHBOARD_TOKEN": true,
 	"RATE_LIMIT_ENABLED": false, "RATE_LIMIT_MAX_REQUESTS": false, "RATE_LIMIT_WINDOW_MS": false,
 	"EVENT_STREAM_CLIENTS": false,
-	"LOG_LEVEL":            false, "LOG_FORMAT": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false,
+	"LOG_LEVEL":            false, "LOG_FORMAT": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false, "CERTIFICATE_FILES": false,
 	"RETENTION_DAYS": false, "DATA_DIR": false, "HEAP_DUMP_DIR": false, "AGENTS_ENABLED": false,
 }
 
@@ -873,6 +875,21 @@ func (l *loader) queueKey(out *string) {
 func (l *loader) directory(name string, out *string) {
 	if s, ok := l.vars[name]; ok {
 		*out = filepath.Clean(s)
+	}
+}
+
+// paths reads a list of files. Whether they are there is seen when they are read: what others write may come later.
+func (l *loader) paths(name string, out *[]string) {
+	s, ok := l.vars[name]
+	if !ok {
+		return
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			l.problem(name, "has an empty part: want paths, separated by commas")
+			return
+		}
+		*out = append(*out, filepath.Clean(part))
 	}
 }
 

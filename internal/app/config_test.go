@@ -7,14 +7,12 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -23,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/visitor"
 )
 
@@ -60,21 +59,6 @@ func pkcs8(t *testing.T, key any) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: b}))
 }
 
-// pair makes a certificate and its key.
-func pair(t *testing.T) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), pkcs8(t, k)
-}
-
 func TestLoadNothing(t *testing.T) {
 	c, warnings, err := Load(nil, files{}.read, ".env")
 	if err != nil || len(warnings) > 0 {
@@ -94,7 +78,7 @@ func TestLoadNothing(t *testing.T) {
 }
 
 func TestLoadEverything(t *testing.T) {
-	cert, key := pair(t)
+	cert, key := testenv.Certificate(t, time.Now().Add(time.Hour))
 	f := files{"c.pem": cert, "k.pem": key, "app.pem": rsaKey()}
 	c, warnings, err := Load([]string{
 		"PORT=3002", "HOST=[::1]", "WEBHOOK_SECRET=first-" + canary + ",second-" + canary, "WEBHOOK_SIGNATURE_VALIDATION=false",
@@ -104,7 +88,7 @@ func TestLoadEverything(t *testing.T) {
 		"DATABASE_URL=postgresql://app:" + canary + "@db:5432/github_agent?sslmode=disable",
 		"REDIS_URL=rediss://:" + canary + "@redis:6380/2", "WEBHOOK_QUEUE_KEY=q", "WORKERS=3", "LEASE=1s", "SWEEP_INTERVAL=1h", "AUDIT_INTERVAL=90s",
 		"DASHBOARD_ORIGIN=http://10.0.0.1:8080", "DASHBOARD_TOKEN=" + canary, "RATE_LIMIT_ENABLED=off", "RATE_LIMIT_MAX_REQUESTS=7",
-		"RATE_LIMIT_WINDOW_MS=900000", "LOG_LEVEL=DEBUG", "LOG_FORMAT=text", "TLS_CERT_FILE=c.pem", "TLS_KEY_FILE=k.pem",
+		"RATE_LIMIT_WINDOW_MS=900000", "LOG_LEVEL=DEBUG", "LOG_FORMAT=text", "TLS_CERT_FILE=c.pem", "TLS_KEY_FILE=k.pem", "CERTIFICATE_FILES=tls/, a.pem",
 		"RETENTION_DAYS=7", "DATA_DIR=/var/lib/x/", "HEAP_DUMP_DIR=/tmp", "AGENTS_ENABLED=no",
 	}, f.read, ".env")
 	if err != nil {
@@ -140,6 +124,7 @@ func TestLoadEverything(t *testing.T) {
 		{"LogLevel", c.LogLevel, slog.LevelDebug},
 		{"LogFormat", c.LogFormat, "text"},
 		{"TLS", c.TLSCertFile + c.TLSKeyFile, "c.pemk.pem"},
+		{"CERTIFICATE_FILES", strings.Join(c.Certificates, "+"), "tls+a.pem"},
 		{"Retention", c.Retention, 7 * 24 * time.Hour},
 		{"DataDir", c.DataDir, "/var/lib/x"},
 		{"HeapDumpDir", c.HeapDumpDir, "/tmp"},
@@ -175,8 +160,8 @@ func TestLoadEverything(t *testing.T) {
 // TestLoadProblems: each wrong value gives one line that names its variable and says what to do, without the value of
 // a secret.
 func TestLoadProblems(t *testing.T) {
-	cert, key := pair(t)
-	_, otherKey := pair(t)
+	cert, key := testenv.Certificate(t, time.Now().Add(time.Hour))
+	_, otherKey := testenv.Certificate(t, time.Now().Add(time.Hour))
 	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -281,6 +266,7 @@ func TestLoadProblems(t *testing.T) {
 		{"LOG_FORMAT=xml", `LOG_FORMAT is "xml": want json or text`},
 		{"DASHBOARD_TOKEN=" + canary + "\n", `DASHBOARD_TOKEN contains a space, a line break or another character that no token has: write the token alone`},
 
+		{"CERTIFICATE_FILES=a.pem,,b.pem", `CERTIFICATE_FILES has an empty part: want paths, separated by commas`},
 		{"TLS_CERT_FILE=c.pem", `TLS_CERT_FILE is set without TLS_KEY_FILE: set both to serve HTTPS, or none`},
 		{"TLS_KEY_FILE=k.pem", `TLS_KEY_FILE is set without TLS_CERT_FILE: set both to serve HTTPS, or none`},
 		{"TLS_CERT_FILE=absent & TLS_KEY_FILE=k.pem", `TLS_CERT_FILE names "absent", which can't be read: file does not exist`},

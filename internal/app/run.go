@@ -177,6 +177,7 @@ func (a *App) Reload() error {
 	if cerr := a.certs.reload(); cerr != nil {
 		err = errors.Join(err, cerr)
 	}
+	a.watched.forget()
 	if err != nil {
 		a.log.Error("reload", telemetry.KeyErr, err)
 		return err

@@ -142,6 +142,10 @@ func New(o Options) (*Client, error) {
 			return nil, err
 		}
 	}
+	c.metrics.APIOperations(calls(), outcomes)
+	for _, res := range []resource{restBudget, graphqlBudget} {
+		c.metrics.Budget(string(res), func() float64 { return c.left(res) })
+	}
 	return c, nil
 }
 

@@ -311,9 +311,8 @@ func (l *limiter) release() {
 	}
 }
 
-// observe keeps what an answer says about a budget and returns the share that is left. Answers overtake one another:
-// within one window less is newer.
-func (l *limiter) observe(res resource, r rate, now time.Time) (ratio float64) {
+// observe keeps what an answer says about a budget. Answers overtake one another: within one window less is newer.
+func (l *limiter) observe(res resource, r rate, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, known := l.budgets[res]
@@ -324,7 +323,6 @@ func (l *limiter) observe(res resource, r rate, now time.Time) (ratio float64) {
 	default:
 		l.budgets[res] = budget(r)
 	}
-	return l.ratio(res, now)
 }
 
 // ratio is the share of a budget that is left: all of it when nothing is known. The caller holds mu.
