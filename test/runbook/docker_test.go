@@ -32,12 +32,18 @@ const serviceImage = "github-pr-manager-enhanced"
 type project struct {
 	Services map[string]service
 	Volumes  map[string]any
-	Networks map[string]*struct{ Name string }
+	Networks map[string]*network
 	Secrets  map[string]struct{ File string }
+}
+
+type network struct {
+	Name string
+	IPAM struct{ Config []struct{ Subnet string } } `yaml:"ipam"`
 }
 
 type service struct {
 	Image           string
+	Build           struct{ Target string }
 	Command         words
 	Entrypoint      words
 	Environment     map[string]any
@@ -325,7 +331,8 @@ func (e *engine) docker(r request, gone chan struct{}) (a answer, err error) {
 	case "run":
 		return e.run(r, args, gone)
 	case "ps":
-		return answer{Stdout: e.list(func(c *container) bool { return c.running() || slices.Contains(args, "-a") })}, nil
+		opts, _ := options(args, true, "--filter -f --format")
+		return e.ps(opts)
 	case "cp":
 		if len(args) != 2 {
 			return a, errors.New(`"docker cp" requires exactly 2 arguments.`)
@@ -458,6 +465,43 @@ func (c *container) read(opts map[string][]string) (string, error) {
 	return c.log.text(since, tail), nil
 }
 
+// ps is `docker ps` with what scripts use of it.
+func (e *engine) ps(opts map[string][]string) (a answer, err error) {
+	wanted := func(c *container) bool {
+		if !c.running() && !has(opts, "-a", "-aq", "-qa") {
+			return false
+		}
+		for _, f := range slices.Concat(opts["--filter"], opts["-f"]) {
+			of, value, _ := strings.Cut(f, "=")
+			switch of {
+			case "name":
+				if !strings.Contains(c.name, value) {
+					return false
+				}
+			case "label":
+				if value != "com.docker.compose.service="+c.service {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	if !has(opts, "-q", "-aq", "-qa", "--format") {
+		return answer{Stdout: e.list(wanted)}, nil
+	}
+	if f := first(opts["--format"]); f != "" && f != "{{.Names}}" {
+		return a, fmt.Errorf("the stand-in for docker knows the format {{.Names}} only, not %s", f)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.containers {
+		if wanted(c) {
+			a.Stdout += c.name + "\n" // a name does wherever an id does
+		}
+	}
+	return a, nil
+}
+
 // list is a table of containers, as `docker ps` prints it.
 func (e *engine) list(wanted func(*container) bool) string {
 	e.mu.Lock()
@@ -562,7 +606,7 @@ func (e *engine) run(r request, args []string, gone chan struct{}) (a answer, er
 	}
 	c := &container{
 		name: cmp.Or(first(opts["--name"]), fmt.Sprintf("run_%d", time.Now().UnixNano())), spec: s, log: &logbook{},
-		networks: slices.Concat(opts["--network"], []string{"bridge"}),
+		networks: slices.Concat(opts["--network"], []string{"bridge"}), subnet: defaultSubnet,
 	}
 	e.mu.Lock()
 	e.containers = append(e.containers, c)
@@ -792,19 +836,20 @@ func (e *engine) create(name string, p *project, of string, s service, number in
 		name: fmt.Sprintf("%s_%s_%d", name, of, number), project: name, service: of, number: number, spec: s, log: &logbook{},
 		secrets: map[string]string{},
 	}
-	for n := range s.Networks {
-		full := name + "_" + n
-		if d := p.Networks[n]; d != nil && d.Name != "" {
+	names := slices.Sorted(maps.Keys(s.Networks))
+	if len(names) == 0 {
+		names = []string{"default"}
+	}
+	c.subnet = defaultSubnet
+	for i, n := range names {
+		full, d := name+"_"+n, p.Networks[n]
+		if d != nil && d.Name != "" {
 			full = d.Name
+		}
+		if d != nil && i == 0 && len(d.IPAM.Config) > 0 {
+			c.subnet = d.IPAM.Config[0].Subnet
 		}
 		c.networks = append(c.networks, full)
-	}
-	if len(c.networks) == 0 {
-		full := name + "_default"
-		if d := p.Networks["default"]; d != nil && d.Name != "" {
-			full = d.Name
-		}
-		c.networks = []string{full}
 	}
 	for _, secret := range s.Secrets {
 		c.secrets[cmp.Or(secret.Target, secret.Source)] = p.Secrets[secret.Source].File

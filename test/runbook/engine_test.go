@@ -9,9 +9,12 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -36,15 +39,22 @@ import (
 // [launch]. Memory limits are read and shown, not set.
 type engine struct {
 	t       testing.TB
-	dir     string                 // named volumes and roots of containers
+	dir     string                  // named volumes and roots of containers
 	program func(tag string) string // the binary in the image of the service with that tag
-	root    string                 // of the repository whose Dockerfile makes that image
+	root    string                  // of the repository whose Dockerfile makes that image
 
 	mu         sync.Mutex
 	containers []*container
-	composed   map[string]*project // answers of `docker-compose config`, by what was asked
-	last       int                 // number of the last address
+	bridges    map[string]*bridge // by subnet
+	last       int                // number of the last pair of interfaces
 	closed     bool
+}
+
+// A bridge is a network of a project.
+type bridge struct {
+	network, name string
+	subnet        netip.Prefix
+	last          netip.Addr // that was given to somebody; the first is this machine's
 }
 
 // A container is one process of a project and what is known of it.
@@ -52,7 +62,8 @@ type container struct {
 	name, project, service string
 	number                 int
 	spec                   service
-	networks               []string
+	networks               []string // the first is the one that it has an address on
+	subnet                 string
 	secrets                map[string]string // path on this machine by name
 
 	log      *logbook
@@ -68,23 +79,22 @@ type container struct {
 	resolver net.PacketConn
 }
 
-const (
-	gateway = "10.88.0.1" // this side of the bridge
-	prefix  = "10.88.0."
-)
+// defaultSubnet is that of networks for which the Compose file names none.
+const defaultSubnet = "10.88.0.0/24"
 
-// newEngine makes the bridge. The test must be inside [inOwnNetwork].
+// newEngine makes an engine without containers. The test must be inside [inOwnNetwork].
 func newEngine(t testing.TB, root string, program func(tag string) string) *engine {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "engine")
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{t: t, dir: dir, root: root, program: program, composed: map[string]*project{}, last: 1}
-	for _, line := range []string{"link add br0 type bridge", "addr add " + gateway + "/24 dev br0", "link set br0 up"} {
-		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
-			testenv.Missing(t, "ip %s: %v: %s; the kernel needs bridge and veth", line, err, out)
-		}
+	e := &engine{t: t, dir: dir, root: root, program: program, bridges: map[string]*bridge{}}
+	if _, err := e.bridge("bridge", defaultSubnet); err != nil {
+		testenv.Missing(t, "%v; the kernel needs bridge and veth", err)
+	}
+	if err := e.tools(); err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		e.mu.Lock()
@@ -104,9 +114,55 @@ func newEngine(t testing.TB, root string, program func(tag string) string) *engi
 	return e
 }
 
+// bridge returns a network, which it makes where there is none. As at Docker, two can't have the same addresses.
+func (e *engine) bridge(network, subnet string) (*bridge, error) {
+	p, err := netip.ParsePrefix(subnet)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, b := range e.bridges {
+		if b.network == network {
+			return b, nil
+		}
+		if b.subnet.Overlaps(p) {
+			return nil, fmt.Errorf("could not create network %s: Pool overlaps with other one on this address space", network)
+		}
+	}
+	b := &bridge{network: network, name: "br" + strconv.Itoa(len(e.bridges)), subnet: p, last: p.Addr().Next()}
+	for _, line := range []string{
+		"link add " + b.name + " type bridge", "addr add " + b.last.String() + "/" + strconv.Itoa(p.Bits()) + " dev " + b.name, "link set " + b.name + " up",
+	} {
+		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("ip %s: %w: %s", line, err, out)
+		}
+	}
+	e.bridges[subnet] = b
+	return b, nil
+}
+
+// tools are the two programs of Alpine's images that health checks use and that this machine may lack.
+func (e *engine) tools() error {
+	dir := filepath.Join(e.dir, "busybox")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for name, text := range map[string]string{
+		"wget": "#!/bin/sh\nfor last; do :; done\nexec curl -sf -o /dev/null \"$last\"\n",
+		"nc":   "#!/bin/bash\n[ \"$1\" = -z ] && exec 3<>\"/dev/tcp/$2/$3\"\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // confinement is what the first process of a container is told.
 type confinement struct {
 	Root, Address, Host string
+	Gateway             string
 	Mounts              []mount
 	ReadOnly            bool
 	Env, Args           []string
@@ -129,17 +185,23 @@ func (e *engine) start(c *container) error {
 	if l.Args == nil { // an image of which nothing is here
 		return nil
 	}
+	br, err := e.bridge(c.networks[0], c.subnet)
+	if err != nil {
+		return err
+	}
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
 		return errors.New("the engine has stopped")
 	}
-	if c.ip == "" {
-		e.last++
-		c.ip = prefix + strconv.Itoa(e.last)
-	}
+	// A new address with every start: nothing may rely on the old one.
+	e.last++
+	veth := "v" + strconv.Itoa(e.last)
+	br.last = br.last.Next()
+	c.ip = br.last.String()
 	e.mu.Unlock()
-	l.Address = c.ip
+	l.Address = c.ip + "/" + strconv.Itoa(br.subnet.Bits())
+	l.Gateway = br.subnet.Addr().Next().String()
 	l.Host = c.name
 	l.Root = filepath.Join(e.dir, "roots", c.name)
 	if err := os.MkdirAll(l.Root, 0o755); err != nil {
@@ -182,9 +244,8 @@ func (e *engine) start(c *container) error {
 	if err != nil {
 		return fmt.Errorf("start container %s: %w", c.name, err)
 	}
-	veth := "v" + strings.TrimPrefix(c.ip, prefix)
 	for _, line := range []string{
-		"link add " + veth + " type veth peer name eth0 netns " + strconv.Itoa(cmd.Process.Pid), "link set " + veth + " master br0 up",
+		"link add " + veth + " type veth peer name eth0 netns " + strconv.Itoa(cmd.Process.Pid), "link set " + veth + " master " + br.name + " up",
 	} {
 		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
 			_ = cmd.Process.Kill()
@@ -418,9 +479,6 @@ func (e *engine) lookup(c *container, name string) (addresses []string) {
 	name = strings.TrimPrefix(name, "tasks.")
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if name == "host.docker.internal" {
-		return []string{gateway}
-	}
 	for _, o := range e.containers {
 		shared := slices.ContainsFunc(o.networks, func(n string) bool { return slices.Contains(c.networks, n) })
 		if shared && o.running() && (o.service == name || o.name == name || slices.Contains(o.spec.aliases(), name)) {
@@ -525,7 +583,7 @@ func (l *confinement) enter() error {
 	if _, err := engine.Read(make([]byte, 1)); err != nil { // until there is a network
 		return fmt.Errorf("wait for the network: %w", err)
 	}
-	for _, line := range []string{"link set lo up", "addr add " + l.Address + "/24 dev eth0", "link set eth0 up", "route add default via " + gateway} {
+	for _, line := range []string{"link set lo up", "addr add " + l.Address + " dev eth0", "link set eth0 up", "route add default via " + l.Gateway} {
 		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
 			return fmt.Errorf("ip %s: %w: %s", line, err, out)
 		}
@@ -605,7 +663,7 @@ func (l *confinement) mount() (root string, err error) {
 		return "", err
 	}
 	for name, text := range map[string]string{
-		"etc/resolv.conf": "nameserver 127.0.0.11\noptions ndots:0\n", "etc/hosts": "127.0.0.1 localhost\n" + l.Address + " " + l.Host + "\n",
+		"etc/resolv.conf": "nameserver 127.0.0.11\noptions ndots:0\n", "etc/hosts": "127.0.0.1 localhost\n",
 	} {
 		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
 			return "", err
@@ -661,27 +719,29 @@ func (l *confinement) mount() (root string, err error) {
 }
 
 // postgresImage is what the entrypoint of PostgreSQL's image does: an empty directory becomes a cluster with the user and the
-// database of the environment; a password for everybody who comes over the network, none for who is inside.
+// database of the environment and what the scripts of its directory add; a password for everybody who comes over the
+// network, none for who is inside.
 const postgresImage = `set -e
-: "${POSTGRES_USER:=postgres}" "${POSTGRES_DB:=$POSTGRES_USER}"
-: "${PGDATA:=/var/lib/postgresql/data}"
-if [ -n "$POSTGRES_PASSWORD_FILE" ]; then POSTGRES_PASSWORD=$(cat "$POSTGRES_PASSWORD_FILE"); fi
-mkdir -p "$PGDATA" /var/run/postgresql
-chown -R postgres "$PGDATA" /var/run/postgresql
-chmod 700 "$PGDATA"
-as() { setpriv --reuid postgres --regid postgres --clear-groups -- env HOME=/tmp "$@"; }
+: "${POSTGRES_USER:=postgres}"
+: "${POSTGRES_DB:=$POSTGRES_USER}"
+export POSTGRES_USER POSTGRES_DB PGDATA=/var/lib/postgresql/data
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
   printf '%s\n' "$POSTGRES_PASSWORD" > /tmp/password
-  chown postgres /tmp/password
-  as initdb -D "$PGDATA" -U "$POSTGRES_USER" --pwfile=/tmp/password --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --locale=C --no-sync --no-instructions
+  initdb -D "$PGDATA" -U "$POSTGRES_USER" --pwfile=/tmp/password --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --locale=C --no-sync --no-instructions
   rm /tmp/password
   printf 'host all all all scram-sha-256\n' >> "$PGDATA/pg_hba.conf"
-  as pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -w start
-  [ "$POSTGRES_DB" = postgres ] || as psql -U "$POSTGRES_USER" -d postgres -c "CREATE DATABASE \"$POSTGRES_DB\""
-  as pg_ctl -D "$PGDATA" -m fast -w stop
+  pg_ctl -D "$PGDATA" -o "-c listen_addresses='' -c unix_socket_directories=/var/run/postgresql" -w -s start
+  [ "$POSTGRES_DB" = postgres ] || psql -X -U "$POSTGRES_USER" -d postgres -c "CREATE DATABASE \"$POSTGRES_DB\""
+  for f in /docker-entrypoint-initdb.d/*; do
+    case $f in
+      *.sh) if [ -x "$f" ]; then "$f"; else . "$f"; fi ;;
+      *.sql) psql -X -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -f "$f" ;;
+    esac
+  done
+  pg_ctl -D "$PGDATA" -m fast -w -s stop
 fi
 [ "$1" != postgres ] || shift
-exec setpriv --reuid postgres --regid postgres --clear-groups -- postgres -D "$PGDATA" -c listen_addresses='*' "$@"
+exec postgres -D "$PGDATA" -c listen_addresses='*' -c unix_socket_directories=/var/run/postgresql "$@"
 `
 
 // launch says what a container's image would start, and with what.
@@ -690,11 +750,13 @@ func (e *engine) launch(c *container) (l confinement, err error) {
 	l.Dir, l.ReadOnly = "/", s.ReadOnly
 	env := map[string]string{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME": c.name, "HOME": "/"}
 	image, tag, _ := strings.Cut(s.Image, ":")
+	as := "" // whom the image runs as
 	args := slices.Concat(s.Entrypoint, s.Command)
 	switch {
 	case image == "postgres":
 		env["PATH"] += ":" + filepath.Dir(testenv.PostgresTool(e.t, "psql"))
 		l.Args = append([]string{"sh", "-c", postgresImage, "postgres"}, args...)
+		as = "postgres"
 	case image == "redis":
 		l.Dir = "/data"
 		l.Args = args
@@ -716,8 +778,8 @@ func (e *engine) launch(c *container) (l confinement, err error) {
 	case image == "prom/alertmanager":
 		l.Dir = "/alertmanager"
 		l.Args = append([]string{"prometheus-alertmanager"}, args...)
-	case image == serviceImage:
-		d, err := readDockerfile(filepath.Join(e.root, "Dockerfile"))
+	case image == serviceImage || image == serviceImage+"-backup":
+		d, err := readDockerfile(filepath.Join(e.root, "Dockerfile"), s.Build.Target)
 		if err != nil {
 			return l, err
 		}
@@ -742,14 +804,11 @@ func (e *engine) launch(c *container) (l confinement, err error) {
 		l.Dir = s.WorkingDir
 	}
 	if s.User != "" {
-		uid, gid, _ := strings.Cut(s.User, ":")
-		if n, err := strconv.Atoi(uid); err == nil {
-			l.UID, l.GID = n, n
-		} else if uid == "root" {
-			l.UID, l.GID = 0, 0
-		}
-		if n, err := strconv.Atoi(gid); err == nil {
-			l.GID = n
+		as = s.User
+	}
+	if as != "" {
+		if l.UID, l.GID, err = identify(as); err != nil {
+			return l, err
 		}
 	}
 	for name, value := range s.Environment {
@@ -757,6 +816,8 @@ func (e *engine) launch(c *container) (l confinement, err error) {
 			env[name] = fmt.Sprint(value)
 		}
 	}
+	l.Mounts = append(l.Mounts, mount{Source: filepath.Join(e.dir, "busybox"), Target: "/busybox", ReadOnly: true})
+	env["PATH"] += ":/busybox"
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		l.Env = append(l.Env, name+"="+env[name])
 	}
@@ -797,7 +858,26 @@ func (e *engine) volume(dir string, uid, gid int) error {
 	return errors.Join(os.MkdirAll(dir, 0o755), os.Chown(dir, uid, gid))
 }
 
-// A dockerfile is what the last stage of one says about running.
+// identify returns the numbers of `user`, `user:group`, in either form.
+func identify(as string) (uid, gid int, err error) {
+	name, group, _ := strings.Cut(as, ":")
+	uid, err = strconv.Atoi(name)
+	gid = uid
+	if err != nil {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return 0, 0, fmt.Errorf("run as %s: %w", as, err)
+		}
+		uid, _ = strconv.Atoi(u.Uid)
+		gid, _ = strconv.Atoi(u.Gid)
+	}
+	if n, err := strconv.Atoi(group); err == nil {
+		gid = n
+	}
+	return uid, gid, nil
+}
+
+// A dockerfile is what a stage of one says about running.
 type dockerfile struct {
 	entrypoint, command words
 	program, dir        string
@@ -805,22 +885,35 @@ type dockerfile struct {
 	uid, gid            int
 }
 
-func readDockerfile(path string) (d dockerfile, err error) {
+// readDockerfile reads a stage by its name; the last one has none to be asked for.
+func readDockerfile(path, target string) (d dockerfile, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return d, err
 	}
-	joined := strings.ReplaceAll(string(text), "\\\n", " ")
-	for line := range strings.Lines(joined) {
+	joined := regexp.MustCompile(`(?m)^\s*#.*\n`).ReplaceAllString(string(text), "")
+	stages, stage := map[string]dockerfile{}, ""
+	for line := range strings.Lines(strings.ReplaceAll(joined, "\\\n", " ")) {
 		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		rest = strings.TrimSpace(rest)
 		switch strings.ToUpper(word) {
 		case "FROM":
-			d = dockerfile{env: map[string]string{}}
+			stages[stage] = d
+			f := slices.DeleteFunc(strings.Fields(rest), func(w string) bool { return strings.HasPrefix(w, "--") })
+			d, stage = stages[f[0]], ""
+			d.env = maps.Clone(d.env)
+			if d.env == nil {
+				d.env = map[string]string{}
+			}
+			if len(f) > 2 {
+				stage = f[2]
+			}
 		case "ENTRYPOINT":
-			err = errors.Join(err, json.Unmarshal([]byte(rest), &d.entrypoint))
+			d.entrypoint = nil
+			err = json.Unmarshal([]byte(rest), &d.entrypoint)
 		case "CMD":
-			err = errors.Join(err, json.Unmarshal([]byte(rest), &d.command))
+			d.command = nil
+			err = json.Unmarshal([]byte(rest), &d.command)
 		case "WORKDIR":
 			d.dir = rest
 		case "ENV":
@@ -830,23 +923,25 @@ func readDockerfile(path string) (d dockerfile, err error) {
 				}
 			}
 		case "USER":
-			uid, gid, _ := strings.Cut(rest, ":")
-			if d.uid, err = strconv.Atoi(uid); err != nil {
-				return d, fmt.Errorf("%s: USER %s is no number: Kubernetes can't see that it isn't root", path, rest)
-			}
-			if d.gid, err = strconv.Atoi(gid); err != nil {
-				d.gid, err = d.uid, nil
-			}
+			d.uid, d.gid, err = identify(rest)
+		}
+		if err != nil {
+			return d, fmt.Errorf("%s: %s: %w", path, strings.TrimSpace(line), err)
 		}
 	}
-	if err == nil && len(d.entrypoint) == 0 {
-		err = fmt.Errorf("%s has no ENTRYPOINT", path)
-	}
-	if err == nil {
-		d.program = d.entrypoint[0]
-		if !filepath.IsAbs(d.program) {
-			d.program = "/usr/local/bin/" + d.program
+	stages[stage] = d
+	if target != "" {
+		if _, ok := stages[target]; !ok {
+			return d, fmt.Errorf("%s has no stage %s", path, target)
 		}
+		d = stages[target]
 	}
-	return d, err
+	if len(d.entrypoint) == 0 {
+		return d, fmt.Errorf("%s: the stage %q has no ENTRYPOINT", path, target)
+	}
+	d.program = d.entrypoint[0]
+	if !filepath.IsAbs(d.program) {
+		d.program = "/usr/local/bin/" + d.program
+	}
+	return d, nil
 }
