@@ -314,7 +314,13 @@ var variables = map[string]bool{
 	"RATE_LIMIT_ENABLED": false, "RATE_LIMIT_MAX_REQUESTS": false, "RATE_LIMIT_WINDOW_MS": false,
 	"EVENT_STREAM_CLIENTS": false,
 	"LOG_LEVEL":            false, "LOG_FORMAT": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false, "CERTIFICATE_FILES": false,
-	"RETENTION_DAYS": false, "DATA_DIR": false, "HEAP_DUMP_DIR": false, "AGENTS_ENABLED": false,
+	"RETENTION_DAYS": false, "DATA_DIR": false, "HEAP_DUMP_DIR": false, "SECRETS_DIR": false, "AGENTS_ENABLED": false,
+}
+
+// secretFiles are what the files in SECRETS_DIR are called: as `setup` names them, and everything else like its variable.
+var secretFiles = map[string]string{
+	"WEBHOOK_SECRET": "webhook-secret", "GITHUB_TOKEN": "github-token", "GITHUB_PRIVATE_KEY": "private-key.pem",
+	"DATABASE_URL": "database-url", "REDIS_URL": "redis-url", "DASHBOARD_TOKEN": "dashboard-token",
 }
 
 // knownName returns the variable that name sets, NAME for NAME_FILE, or "".
@@ -347,9 +353,14 @@ func (l *loader) gather(environ []string, dotenv string) {
 	}
 	l.take(env, "")
 	l.nearMisses(env, "")
-	if dotenv == "" {
-		return
+	if dotenv != "" {
+		l.gatherFile(dotenv)
 	}
+	l.secretsDir()
+}
+
+// gatherFile takes what the .env file says of variables that the environment has not set.
+func (l *loader) gatherFile(dotenv string) {
 	file := l.dotenv(dotenv)
 	for name := range file {
 		base := knownName(name)
@@ -362,6 +373,24 @@ func (l *loader) gather(environ []string, dotenv string) {
 	}
 	l.take(file, " in "+dotenv)
 	l.nearMisses(file, " in "+dotenv)
+}
+
+// secretsDir takes the files of SECRETS_DIR for secrets that nothing else has set. A file that is not there is no
+// secret, so that one directory, mounted or filled by whatever keeps the secrets, serves every way to sign in to GitHub.
+func (l *loader) secretsDir() {
+	dir, ok := l.vars["SECRETS_DIR"]
+	if !ok {
+		return
+	}
+	for _, name := range sortedNames(secretFiles) {
+		path := filepath.Join(dir, secretFiles[name])
+		if l.vars[name] != "" || l.vars[name+"_FILE"] != "" {
+			continue
+		}
+		if _, err := l.readFile(path); !errors.Is(err, fs.ErrNotExist) {
+			l.vars[name+"_FILE"] = path
+		}
+	}
 }
 
 func (l *loader) take(vars map[string]string, where string) {

@@ -298,7 +298,10 @@ func TestLoadProblems(t *testing.T) {
 
 func TestLoadDotenv(t *testing.T) {
 	load := func(text string, environ ...string) (Config, []Warning, error) {
-		return Load(environ, files{".env": text, "token": canary + "\n", "multi": "one-" + canary + "\r\ntwo,with-" + canary + "\r\n"}.read, ".env")
+		return Load(environ, files{
+			".env": text, "token": canary + "\n", "multi": "one-" + canary + "\r\ntwo,with-" + canary + "\r\n",
+			"run/github-token": canary + "-dir\n", "denied/webhook-secret": "!",
+		}.read, ".env")
 	}
 
 	c, _, err := load("\xef\xbb\xbf# comment\nexport PORT=3005\nWEBHOOK_SECRET='with$dollar-and-#hash'\n")
@@ -320,6 +323,22 @@ func TestLoadDotenv(t *testing.T) {
 	if got := fmt.Sprintf("%q", c.Secrets.Webhook()); err != nil || got != fmt.Sprintf("%q", []string{"one-" + canary, "two,with-" + canary}) {
 		t.Errorf("Load(WEBHOOK_SECRET_FILE) = %s, %v", got, err)
 	}
+	// A file of SECRETS_DIR is taken where nothing else has set the secret, and one that is not there is no mistake.
+	for _, tt := range []struct{ dotenv, env, want string }{
+		{"", "SECRETS_DIR=run", canary + "-dir"},
+		{"SECRETS_DIR=run\n", "LEASE=1m", canary + "-dir"},
+		{"GITHUB_TOKEN=from-dotenv\n", "SECRETS_DIR=run", "from-dotenv"},
+		{"SECRETS_DIR=run\n", "GITHUB_TOKEN_FILE=token", canary},
+		{"", "SECRETS_DIR=elsewhere", ""},
+	} {
+		if c, _, err = load(tt.dotenv, tt.env); err != nil || c.Secrets.Token() != tt.want {
+			t.Errorf("Load(%q, .env %q).Token = %q, %v, want %q", tt.env, tt.dotenv, c.Secrets.Token(), err, tt.want)
+		}
+	}
+	if _, _, err = load("", "SECRETS_DIR=denied"); err == nil || !strings.Contains(err.Error(), `WEBHOOK_SECRET_FILE names "denied/webhook-secret", which can't be read`) {
+		t.Errorf("Load(a secret that can't be read) = %v, want it named", err)
+	}
+
 	if _, _, err = load("GITHUB_TOKEN=a\nGITHUB_TOKEN_FILE=token\n"); err == nil || err.Error() != "GITHUB_TOKEN and GITHUB_TOKEN_FILE are both set in .env: keep one" {
 		t.Errorf("Load(both in .env): %v", err)
 	}
