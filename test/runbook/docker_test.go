@@ -976,7 +976,7 @@ func (e *engine) awaitHealth(name, of string) error {
 		for _, c := range containers {
 			if c.project == name && c.service == of {
 				if ok, s := e.healthy(c); !ok {
-					said, all = c.name+": "+s, false
+					said, all = c.name+": "+s+"\n"+c.log.text(time.Time{}, 20), false
 				}
 			}
 		}

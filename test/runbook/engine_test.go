@@ -35,8 +35,9 @@ import (
 // published ports, log, health check, restart policy and grace period. So the shipped Compose file, HAProxy's and
 // Prometheus' configuration and the commands of a runbook are executed as they stand.
 //
-// What it is not: there are no images. A container sees this machine's programs, and what an image would start is in
-// [launch]. Memory limits are read and shown, not set.
+// What it is not: there are no images. What one would start is in [launch], with this machine's programs; only the service's
+// container has, as the Dockerfile says, nothing but the binary, the authorities and `kill`. Memory limits are read and
+// shown, not set.
 type engine struct {
 	t       testing.TB
 	dir     string                  // named volumes and roots of containers
@@ -164,6 +165,7 @@ type confinement struct {
 	Root, Address, Host string
 	Gateway             string
 	Mounts              []mount
+	Scratch             bool // nothing of this machine's files
 	ReadOnly            bool
 	Env, Args           []string
 	Dir                 string
@@ -490,11 +492,20 @@ func (e *engine) lookup(c *container, name string) (addresses []string) {
 
 // within are the arguments that run a command in a container as its user, or as root.
 func (c *container) within(l confinement, args []string) []string {
-	run := []string{"nsenter", "-t", strconv.Itoa(c.pid), "-m", "-n", "-p", "-u", "-i", "-r", "-w"}
+	run := []string{nsenter(), "-t", strconv.Itoa(c.pid), "-m", "-n", "-p", "-u", "-i", "-r", "-w"}
 	if l.UID != 0 {
 		run = append(run, "-S", strconv.Itoa(l.UID), "-G", strconv.Itoa(l.GID))
 	}
-	return slices.Concat(run, []string{"--", "env", "-i"}, l.Env, args)
+	return slices.Concat([]string{"env", "-i"}, l.Env, run, []string{"--"}, args)
+}
+
+// nsenter by its path, since PATH is the container's when it is looked for.
+func nsenter() string {
+	path, err := exec.LookPath("nsenter")
+	if err != nil {
+		return "nsenter"
+	}
+	return path
 }
 
 // healthy runs a container's health check once.
@@ -601,11 +612,7 @@ func (l *confinement) enter() error {
 	}
 	f.Close()
 	socket.Close()
-	root, err := l.mount()
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(syscall.Sethostname([]byte(l.Host)), syscall.Chroot(root), os.Chdir(l.Dir)); err != nil {
+	if err := errors.Join(l.mount(), syscall.Sethostname([]byte(l.Host)), os.Chdir(l.Dir)); err != nil {
 		return err
 	}
 	if l.UID != 0 {
@@ -630,9 +637,9 @@ func (l *confinement) enter() error {
 }
 
 // mount puts the container's files together: this machine's, under a layer of its own, and the volumes at their places.
-func (l *confinement) mount() (root string, err error) {
+func (l *confinement) mount() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		return "", fmt.Errorf("keep mounts to itself: %w", err)
+		return fmt.Errorf("keep mounts to itself: %w", err)
 	}
 	sources := map[string]int{} // volumes are opened before anything covers them
 	for _, m := range l.Mounts {
@@ -641,45 +648,65 @@ func (l *confinement) mount() (root string, err error) {
 		}
 		fd, err := unix.Open(m.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return "", fmt.Errorf("volume %s: %w", m.Source, err)
+			return fmt.Errorf("volume %s: %w", m.Source, err)
 		}
 		sources[m.Source] = fd
 	}
 	if err := syscall.Mount("tmpfs", l.Root, "tmpfs", 0, "mode=0755"); err != nil {
-		return "", err
+		return err
 	}
 	layer := map[string]string{}
 	for _, name := range []string{"upper", "work", "merged"} {
 		layer[name] = filepath.Join(l.Root, name)
 		if err := os.Mkdir(layer[name], 0o755); err != nil {
-			return "", err
+			return err
 		}
 	}
-	root = layer["merged"]
-	if err := syscall.Mount("overlay", root, "overlay", 0, "lowerdir=/,upperdir="+layer["upper"]+",workdir="+layer["work"]); err != nil {
-		return "", fmt.Errorf("lay a file system over this machine's: %w", err)
+	root := layer["merged"]
+	if l.Scratch {
+		for _, dir := range []string{"etc", "proc", "dev"} {
+			if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+				return err
+			}
+		}
+		// A mount of its own, so that it can be read-only.
+		if err := syscall.Mount(root, root, "", syscall.MS_BIND, ""); err != nil {
+			return err
+		}
+	} else if err := syscall.Mount("overlay", root, "overlay", 0, "lowerdir=/,upperdir="+layer["upper"]+",workdir="+layer["work"]); err != nil {
+		return fmt.Errorf("lay a file system over this machine's: %w", err)
 	}
-	if err := os.RemoveAll(filepath.Join(root, "etc/resolv.conf")); err != nil {
-		return "", err
+	for _, m := range []struct{ source, target, kind string }{{"proc", "proc", "proc"}, {"/dev", "dev", ""}} {
+		flags := uintptr(0)
+		if m.kind == "" {
+			flags = syscall.MS_BIND | syscall.MS_REC
+		}
+		if err := syscall.Mount(m.source, filepath.Join(root, m.target), m.kind, flags, ""); err != nil {
+			return fmt.Errorf("mount /%s: %w", m.target, err)
+		}
+	}
+	// From here on paths are the container's, so that a link in them leads where it leads in there.
+	if err := errors.Join(syscall.Chroot(root), os.Chdir("/"), os.RemoveAll("/etc/resolv.conf")); err != nil {
+		return err
 	}
 	for name, text := range map[string]string{
-		"etc/resolv.conf": "nameserver 127.0.0.11\noptions ndots:0\n", "etc/hosts": "127.0.0.1 localhost\n",
+		"/etc/resolv.conf": "nameserver 127.0.0.11\noptions ndots:0\n", "/etc/hosts": "127.0.0.1 localhost\n",
 	} {
-		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
-			return "", err
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			return err
 		}
 	}
 	for _, m := range l.Mounts {
-		target := filepath.Join(root, m.Target)
+		target := m.Target
 		if m.Memory {
 			if err := errors.Join(os.MkdirAll(target, 0o755), syscall.Mount("tmpfs", target, "tmpfs", 0, "mode=1777")); err != nil {
-				return "", err
+				return err
 			}
 			continue
 		}
 		info, err := os.Stat(fmt.Sprintf("/proc/self/fd/%d", sources[m.Source]))
 		if err != nil {
-			return "", err
+			return err
 		}
 		if info.IsDir() {
 			err = os.MkdirAll(target, 0o755)
@@ -690,32 +717,40 @@ func (l *confinement) mount() (root string, err error) {
 			}
 		}
 		if err != nil {
-			return "", err
+			return err
 		}
 		if err := syscall.Mount(fmt.Sprintf("/proc/self/fd/%d", sources[m.Source]), target, "", syscall.MS_BIND, ""); err != nil {
-			return "", fmt.Errorf("volume %s at %s: %w", m.Source, m.Target, err)
+			return fmt.Errorf("volume %s at %s: %w", m.Source, m.Target, err)
 		}
 		if m.ReadOnly {
 			if err := syscall.Mount("", target, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-				return "", fmt.Errorf("volume %s at %s, read-only: %w", m.Source, m.Target, err)
+				return fmt.Errorf("volume %s at %s, read-only: %w", m.Source, m.Target, err)
 			}
 		}
 	}
-	for _, m := range []struct{ source, target, kind string }{{"proc", "proc", "proc"}, {"/dev", "dev", ""}} {
-		flags := uintptr(0)
-		if m.kind == "" {
-			flags = syscall.MS_BIND | syscall.MS_REC
-		}
-		if err := syscall.Mount(m.source, filepath.Join(root, m.target), m.kind, flags, ""); err != nil {
-			return "", fmt.Errorf("mount /%s: %w", m.target, err)
-		}
-	}
 	if l.ReadOnly {
-		if err := syscall.Mount("", root, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
-			return "", fmt.Errorf("make the root read-only: %w", err)
+		if err := syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
+			return fmt.Errorf("make the root read-only: %w", err)
 		}
 	}
-	return root, nil
+	return nil
+}
+
+// killer is `kill` in a container: the test's own binary needs no library and no shell, as the program in the image does not.
+func killer() int {
+	how, target := syscall.SIGTERM, os.Args[len(os.Args)-1]
+	if len(os.Args) == 3 {
+		how = unix.SignalNum("SIG" + strings.TrimPrefix(strings.TrimPrefix(os.Args[1], "-"), "SIG"))
+	}
+	pid, err := strconv.Atoi(target)
+	if err == nil && how != 0 {
+		err = syscall.Kill(pid, how)
+	}
+	if err != nil || how == 0 {
+		fmt.Fprintf(os.Stderr, "kill: %v: %v\n", os.Args[1:], err)
+		return 1
+	}
+	return 0
 }
 
 // postgresImage is what the entrypoint of PostgreSQL's image does: an empty directory becomes a cluster with the user and the
@@ -796,7 +831,25 @@ func (e *engine) launch(c *container) (l confinement, err error) {
 			l.Dir = d.dir
 		}
 		l.Mounts = append(l.Mounts, mount{Source: e.program(tag), Target: d.program, ReadOnly: true})
-		env["PATH"] += ":" + filepath.Dir(testenv.PostgresTool(e.t, "psql")) // pg_dump of the server's version is in the image
+		if d.scratch {
+			l.Scratch = true
+			self, err := os.Executable()
+			if err != nil {
+				return l, err
+			}
+			if slices.Contains(d.copied, "/bin/kill") {
+				l.Mounts = append(l.Mounts, mount{Source: self, Target: "/bin/kill", ReadOnly: true})
+			}
+			if slices.Contains(d.copied, "/tmp") {
+				l.Mounts = append(l.Mounts, mount{Target: "/tmp", Memory: true})
+			}
+			if path := "/etc/ssl/certs/ca-certificates.crt"; slices.Contains(d.copied, path) {
+				l.Mounts = append(l.Mounts, mount{Source: path, Target: path, ReadOnly: true})
+			}
+		}
+		if image != serviceImage {
+			env["PATH"] += ":" + filepath.Dir(testenv.PostgresTool(e.t, "psql")) // its base is PostgreSQL's image
+		}
 	default:
 		return l, nil
 	}
@@ -816,8 +869,10 @@ func (e *engine) launch(c *container) (l confinement, err error) {
 			env[name] = fmt.Sprint(value)
 		}
 	}
-	l.Mounts = append(l.Mounts, mount{Source: filepath.Join(e.dir, "busybox"), Target: "/busybox", ReadOnly: true})
-	env["PATH"] += ":/busybox"
+	if !l.Scratch {
+		l.Mounts = append(l.Mounts, mount{Source: filepath.Join(e.dir, "busybox"), Target: "/busybox", ReadOnly: true})
+		env["PATH"] += ":/busybox"
+	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		l.Env = append(l.Env, name+"="+env[name])
 	}
@@ -847,6 +902,15 @@ func (e *engine) launch(c *container) (l confinement, err error) {
 			l.Mounts = append(l.Mounts, mount{Target: dir, Memory: true})
 		}
 	}
+	// What the Compose file puts at a place goes before what an image has there.
+	slices.Reverse(l.Mounts)
+	seen := map[string]bool{}
+	l.Mounts = slices.DeleteFunc(l.Mounts, func(m mount) bool {
+		again := seen[m.Target]
+		seen[m.Target] = true
+		return again
+	})
+	slices.SortStableFunc(l.Mounts, func(a, b mount) int { return strings.Count(a.Target, "/") - strings.Count(b.Target, "/") })
 	return l, nil
 }
 
@@ -883,6 +947,8 @@ type dockerfile struct {
 	program, dir        string
 	env                 map[string]string
 	uid, gid            int
+	scratch             bool
+	copied              []string // paths in the image
 }
 
 // readDockerfile reads a stage by its name; the last one has none to be asked for.
@@ -908,6 +974,10 @@ func readDockerfile(path, target string) (d dockerfile, err error) {
 			if len(f) > 2 {
 				stage = f[2]
 			}
+			d.scratch = d.scratch || f[0] == "scratch"
+		case "COPY":
+			f := strings.Fields(rest)
+			d.copied = append(slices.Clip(d.copied), f[len(f)-1])
 		case "ENTRYPOINT":
 			d.entrypoint = nil
 			err = json.Unmarshal([]byte(rest), &d.entrypoint)
