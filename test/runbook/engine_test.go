@@ -316,7 +316,7 @@ func (e *engine) supervise(c *container, cmd *exec.Cmd, over chan struct{}) {
 	}
 	e.mu.Unlock()
 	if again {
-		time.Sleep(100 * time.Millisecond) // as Docker does, before the first try
+		time.Sleep(min(100*time.Millisecond<<min(c.restarts-1, 10), time.Minute)) // as Docker does
 		if err := e.start(c); err != nil {
 			fmt.Fprintf(c.log, "the engine: %v\n", err)
 		}
@@ -806,7 +806,9 @@ func (e *engine) launch(c *container) (l confinement, err error) {
 		if len(args) == 0 {
 			l.Args = []string{"haproxy", "-f", "/usr/local/etc/haproxy/haproxy.cfg"}
 		}
-		l.Args = slices.Insert(l.Args, 1, "-W", "-db")
+		if l.Args[0] == "haproxy" { // the image's entrypoint does so
+			l.Args = slices.Insert(l.Args, 1, "-W", "-db")
+		}
 	case image == "prom/prometheus":
 		l.Dir = "/prometheus"
 		l.Args = append([]string{"prometheus"}, args...)
