@@ -36,7 +36,7 @@ func TestTheFourAlertsAreAsOperatorsKnowThem(t *testing.T) {
 
 func TestEveryAlertSaysWhatToDo(t *testing.T) {
 	all := shippedRules(t).all()
-	for _, name := range []string{"DeadLetters", "OldestDeliveryWaiting", "GitHubBudgetNearlySpent", "LostAfterAcknowledgement", "CertificateExpiresSoon", "BackupTooOld"} {
+	for _, name := range []string{"DeadLetters", "OldestDeliveryWaiting", "GitHubBudgetNearlySpent", "LostAfterAcknowledgement", "CertificateExpiresSoon", "BackupTooOld", "DeliveriesRefused"} {
 		if _, ok := all[name]; !ok {
 			t.Errorf("there is no alert %s", name)
 		}
