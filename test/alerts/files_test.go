@@ -1,13 +1,10 @@
 package alerts
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -68,9 +65,7 @@ func TestEveryAlertSaysWhatToDo(t *testing.T) {
 func TestPromtoolAndAmtoolAreContent(t *testing.T) {
 	root := testenv.Root(t)
 	short := filepath.Join(t.TempDir(), "divided.yml")
-	if err := os.WriteFile(short, []byte(shippedRules(t).divided(t, shorter).text(t)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, short, shippedRules(t).divided(t, shorter).text(t))
 	for _, args := range []string{
 		"promtool check rules --lint=all --lint-fatal prometheus-alerts.yml",
 		"promtool check config --lint=all --lint-fatal prometheus.yml",
@@ -122,56 +117,43 @@ func TestRulesAreDividedAndNothingElse(t *testing.T) {
 func TestOfOneFaultOneThingIsTold(t *testing.T) {
 	am := testenv.Alertmanager(t, alertmanagerConfig(t, testenv.ReceiveNotices(t)), nil)
 	type labels = map[string]string
-	alert := func(name, priority string, more ...string) map[string]any {
-		l := labels{"alertname": name, "priority": priority, "job": downJob}
+	alert := func(name, priority string, more ...string) testenv.Alert {
+		l := labels{"alertname": name, "priority": priority}
 		for i := 0; i < len(more); i += 2 {
 			l[more[i]] = more[i+1]
 		}
-		return map[string]any{"labels": l}
+		return testenv.Alert{Labels: l}
 	}
 	for i, c := range []struct {
-		alerts []map[string]any
+		alerts []testenv.Alert
 		quiet  []string
 	}{
 		{ // nothing answers
-			[]map[string]any{alert("GitHubPRManagerDown", "P0", "instance", "entrance"), alert("DeadLetters", "P2"), alert("HighErrorRate", "P2", "instance", "a")},
+			[]testenv.Alert{alert("GitHubPRManagerDown", "P0", "instance", "entrance"), alert("DeadLetters", "P2"), alert("HighErrorRate", "P2", "instance", "a")},
 			[]string{"DeadLetters", "HighErrorRate"},
 		},
 		{ // one replica of two is down
-			[]map[string]any{alert("GitHubPRManagerDown", "P0", "instance", "a"), alert("DeadLetters", "P2"), alert("HighErrorRate", "P2", "instance", "a"), alert("LongProcessingTime", "P1", "instance", "b")},
+			[]testenv.Alert{alert("GitHubPRManagerDown", "P0", "instance", "a"), alert("DeadLetters", "P2"), alert("HighErrorRate", "P2", "instance", "a"), alert("LongProcessingTime", "P1", "instance", "b")},
 			[]string{"HighErrorRate"},
 		},
 		{
-			[]map[string]any{alert("VeryHighWebhookQueueLength", "P1"), alert("HighWebhookQueueLength", "P2", "instance", "a"), alert("HighWebhookQueueLength", "P2", "instance", "b"), alert("BackupTooOld", "P2")},
+			[]testenv.Alert{alert("VeryHighWebhookQueueLength", "P1"), alert("HighWebhookQueueLength", "P2", "instance", "a"), alert("HighWebhookQueueLength", "P2", "instance", "b"), alert("BackupTooOld", "P2")},
 			[]string{"HighWebhookQueueLength", "HighWebhookQueueLength"},
 		},
 		{
-			[]map[string]any{alert("NearlyEverythingFails", "P0"), alert("VeryHighErrorRate", "P1"), alert("HighErrorRate", "P2", "instance", "a")},
+			[]testenv.Alert{alert("NearlyEverythingFails", "P0"), alert("VeryHighErrorRate", "P1"), alert("HighErrorRate", "P2", "instance", "a")},
 			[]string{"HighErrorRate", "VeryHighErrorRate"},
 		},
 		{
-			[]map[string]any{alert("CertificateExpiresInTwoDays", "P1"), alert("CertificateExpiresSoon", "P3")},
+			[]testenv.Alert{alert("CertificateExpiresInTwoDays", "P1"), alert("CertificateExpiresSoon", "P3")},
 			[]string{"CertificateExpiresSoon"},
 		},
 	} {
-		for _, a := range c.alerts { // a set of its own: another job
-			a["labels"].(labels)["job"] = fmt.Sprint(downJob, i)
+		for _, a := range c.alerts {
+			a.Labels["job"] = fmt.Sprint(downJob, i) // a set of its own
 		}
-		body, err := json.Marshal(c.alerts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.Post(am.URL+"/api/v2/alerts", "application/json", bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, _ := io.ReadAll(res.Body)
-		res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			t.Fatalf("POST alerts: %s %s", res.Status, text)
-		}
+		post(t, am, c.alerts...)
 		// Whether an alert is kept quiet shows once its group has been gone through.
-		var quiet []string
 		testenv.Until(t, fmt.Sprintf("of case %d these are kept quiet: %s", i, c.quiet), 20*time.Second, func() bool {
 			res, err := http.Get(am.URL + "/api/v2/alerts?active=false&silenced=false&inhibited=true&filter=job=" + fmt.Sprint(downJob, i))
 			if err != nil {
@@ -182,7 +164,7 @@ func TestOfOneFaultOneThingIsTold(t *testing.T) {
 			if err := json.NewDecoder(res.Body).Decode(&got); err != nil {
 				t.Fatal(err)
 			}
-			quiet = nil
+			var quiet []string
 			for _, a := range got {
 				quiet = append(quiet, a.Labels["alertname"])
 			}

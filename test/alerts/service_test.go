@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -111,9 +110,7 @@ func (s *service) address() string { return strings.TrimPrefix(s.URL, "http://")
 func (s *service) certificate(left time.Duration) {
 	s.c.t.Helper()
 	cert, _ := testenv.Certificate(s.c.t, time.Now().Add(left))
-	if err := os.WriteFile(s.cert, []byte(cert), 0o600); err != nil {
-		s.c.t.Fatal(err)
-	}
+	writeFile(s.c.t, s.cert, cert)
 	if s.Process != nil {
 		s.Signal(s.c.t, syscall.SIGHUP)
 	}
