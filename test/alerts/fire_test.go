@@ -47,24 +47,24 @@ func TestEveryAlertFires(t *testing.T) {
 	seldom := 500 * time.Millisecond
 	scenes := map[string]*scene{}
 
-	healthy := serve("healthy", 20)
-	scenes["healthy"] = &scene{make: func() { healthy.trickle("pull_request", healthy.repo, 20, seldom) }}
+	healthy := serve("healthy", 10)
+	scenes["healthy"] = &scene{make: func() { healthy.trickle("pull_request", healthy.repo, 10, seldom) }}
 
 	stopped := serve(downJob, 0)
 	scenes[downJob] = &scene{fires: []string{"GitHubPRManagerDown"}, make: func() { stopped.Kill(t) }}
 
-	three := serve("three", 60)
+	three := serve("three", 40)
 	c.refuse(three.repo, 32, 100)
-	scenes["three"] = &scene{make: func() { three.trickle("pull_request", three.repo, 60, often) }}
+	scenes["three"] = &scene{make: func() { three.trickle("pull_request", three.repo, 40, often) }}
 
-	tenth := serve("tenth", 60)
+	tenth := serve("tenth", 40)
 	c.refuse(tenth.repo, 9, 400)
 	scenes["tenth"] = &scene{
 		fires: []string{"HighErrorRate"},
-		make:  func() { tenth.trickle("pull_request", tenth.repo, 60, often) },
+		make:  func() { tenth.trickle("pull_request", tenth.repo, 40, often) },
 	}
 
-	event := serve("event", 20)
+	event := serve("event", 10)
 	broken := c.repository("broken", 5, c.hub.User("bot-event"))
 	c.refuse(broken, 0, -1)
 	scenes["event"] = &scene{
@@ -72,17 +72,17 @@ func TestEveryAlertFires(t *testing.T) {
 		fires: []string{"DeadLetters"}, quiet: []string{"HighErrorRate"},
 		may: []string{"VeryHighErrorRate", "OldestDeliveryWaiting", "LongProcessingTime"},
 		make: func() {
-			event.trickle("pull_request", event.repo, 20, seldom)
+			event.trickle("pull_request", event.repo, 10, seldom)
 			event.trickle("pull_request_review", broken, 5, 2*time.Second)
 		},
 	}
 
-	everything := serve("everything", 20)
+	everything := serve("everything", 10)
 	c.refuse(everything.repo, 0, -1)
 	scenes["everything"] = &scene{
 		fires: []string{"NearlyEverythingFails"}, quiet: []string{"VeryHighErrorRate", "HighErrorRate"},
 		may:  []string{"DeadLetters", "OldestDeliveryWaiting", "HighWebhookQueueLength", "LongProcessingTime"},
-		make: func() { everything.trickle("pull_request", everything.repo, 20, seldom) },
+		make: func() { everything.trickle("pull_request", everything.repo, 10, seldom) },
 	}
 
 	paused := serve("paused", 0)
