@@ -43,7 +43,7 @@ func TestEveryAlertFires(t *testing.T) {
 		services[name] = s
 		return s
 	}
-	often := testenv.Pick(150*time.Millisecond, 400*time.Millisecond) // GitHub's hourly limit has to last
+	often := testenv.Pick(200*time.Millisecond, 400*time.Millisecond) // GitHub's hourly limit has to last
 	seldom := 500 * time.Millisecond
 	scenes := map[string]*scene{}
 
