@@ -146,7 +146,7 @@ func TestMountedFilesAreUnderstood(t *testing.T) {
 		script := replace(t, command[2], "/var/lib/haproxy", dir)
 		script = replace(t, script, "/usr/local/etc/haproxy/haproxy.cfg", testenv.HAProxyConfig(t))
 		script = replace(t, script, "exec haproxy -W -db", "exec "+program(t, "haproxy", "haproxy")+" -c -q")
-		env := []string{"TLS_DIRECTORY=" + dir, "LIVE_MAP=" + filepath.Join(dir, "live.map")}
+		env := []string{"TLS_DIRECTORY=" + t.TempDir(), "LIVE_MAP=" + filepath.Join(dir, "live.map")}
 		for range 2 {
 			must(t, run(t, dir, env, "sh", "-c", script), "check deploy/haproxy.cfg")
 		}
