@@ -240,6 +240,19 @@ func (h *HAProxyServer) worker(t testing.TB) string {
 	return ""
 }
 
+// Check has HAProxy read its configuration and say what it has against it.
+func (h *HAProxyServer) Check(t testing.TB) (string, error) {
+	t.Helper()
+	path, err := haproxyPath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, "-c", "-f", h.config)
+	cmd.Env = h.env
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
 // Logs returns everything that it has written so far.
 func (h *HAProxyServer) Logs() string { return h.logs.String() }
 

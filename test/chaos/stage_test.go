@@ -51,7 +51,7 @@ type stage struct {
 	postgres *testenv.PostgresServer // one that may be restarted; nil: the one that all tests share
 	redis    *testenv.RedisServer
 	haproxy  *testenv.HAProxyServer
-	secret   string // the file with the webhook secret; "": it is in the environment
+	secret   string            // the file with the webhook secret; "": it is in the environment
 	secrets  map[string]string // by name: what may appear nowhere
 	problems []string          // what went wrong beside the checker's questions
 }
