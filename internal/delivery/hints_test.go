@@ -340,7 +340,6 @@ func TestEvictionIsSaid(t *testing.T) {
 	}
 }
 
-// TestHintsRefuseAURL: the error says what is wanted and shows no password.
 // TestCommandsAreAllThatIsNeeded: a user of Redis who may use what docs/operating.md names, and nothing else, can do all that
 // the list ever needs.
 func TestCommandsAreAllThatIsNeeded(t *testing.T) {
@@ -387,6 +386,7 @@ func TestCommandsAreAllThatIsNeeded(t *testing.T) {
 	s.taken()
 }
 
+// TestHintsRefuseAURL: the error says what is wanted and shows no password.
 func TestHintsRefuseAURL(t *testing.T) {
 	_, err := delivery.NewHints(nil, nil, nil, delivery.HintOptions{URL: "http://:hunter2@x:y"})
 	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "REDIS_URL") {
