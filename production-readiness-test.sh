@@ -3,6 +3,6 @@
 #
 #   ./production-readiness-test.sh [-BaseUrl http://localhost:3002] [flags of `github-pr-manager readiness`]
 set -euo pipefail
-# shellcheck source=scripts/operator.sh
+# shellcheck source=scripts/operator.sh disable=SC1091
 . "$(dirname "${BASH_SOURCE[0]}")/scripts/operator.sh"
 operate readiness "$@"

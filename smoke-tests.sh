@@ -3,6 +3,6 @@
 #
 #   ./smoke-tests.sh [-BaseUrl http://localhost:3002] [flags of `github-pr-manager smoke`]
 set -euo pipefail
-# shellcheck source=scripts/operator.sh
+# shellcheck source=scripts/operator.sh disable=SC1091
 . "$(dirname "${BASH_SOURCE[0]}")/scripts/operator.sh"
 operate smoke "$@"

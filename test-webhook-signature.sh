@@ -5,6 +5,6 @@
 #
 # Every user of a machine can read arguments: better than -Secret is WEBHOOK_SECRET in the environment.
 set -euo pipefail
-# shellcheck source=scripts/operator.sh
+# shellcheck source=scripts/operator.sh disable=SC1091
 . "$(dirname "${BASH_SOURCE[0]}")/scripts/operator.sh"
 operate send "$@"

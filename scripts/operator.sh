@@ -23,15 +23,16 @@ program() {
 }
 
 operate() {
-  local command=$1 binary args=()
+  local command=$1 binary flag args=()
   shift
   binary=$(program) || die "github-pr-manager is neither in $root/bin nor in PATH: run \`make build\`, or take it out of the image with \
 \`docker cp \$(docker create IMAGE):/usr/local/bin/github-pr-manager $root/bin/\`"
   while (($# > 0)); do
-    case ${1,,} in
+    flag=$(printf '%s' "$1" | tr '[:upper:]' '[:lower:]')
+    case $flag in
       -baseurl | -secret)
         (($# > 1)) || die "$1 needs a value"
-        if [[ ${1,,} == -baseurl ]]; then
+        if [[ $flag == -baseurl ]]; then
           args+=(--url "$2")
         else
           export WEBHOOK_SECRET=$2
