@@ -204,7 +204,7 @@ func (a *App) routes() http.Handler {
 	mux.HandleFunc("/ready", a.health.ServeReady)
 	mux.Handle("/metrics", a.metrics.Handler(a.log))
 	mux.Handle("/", a.dashboard)
-	return exact(mux)
+	return AccessLog(a.cfg.AccessLog, a.cfg.TrustedProxies, a.log, exact(mux))
 }
 
 // watch registers what /health, /ready and the gauges look at.

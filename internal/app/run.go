@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/doctor"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
@@ -56,6 +57,7 @@ func (a *App) Run(ctx context.Context) error {
 	part(&workers, working, "dashboard", a.dashboard.Run)
 	part(&workers, working, "store upkeep", a.store.Maintain)
 	part(&workers, working, "retention", a.retain)
+	part(&keepers, keeping, "secrets", a.watchSecrets)
 
 	var server *http.Server
 	if a.listener != nil {
@@ -189,6 +191,32 @@ func (a *App) Reload() error {
 	return nil
 }
 
+// secretsLook is how often the files of secrets are looked at. One that has changed is read at the look after: whoever
+// writes it may be in the middle.
+const secretsLook = 5 * time.Second
+
+// watchSecrets takes up what is new in the files of secrets without a signal, which not everybody can send.
+func (a *App) watchSecrets(ctx context.Context) error {
+	s := a.cfg.Secrets
+	if len(s.files) == 0 {
+		return nil
+	}
+	t := time.NewTicker(secretsLook)
+	defer t.Stop()
+	for last := s.read; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		now := s.stamps()
+		if now == last && s.stale(now) {
+			_ = a.Reload() // it logs what came of it
+		}
+		last = now
+	}
+}
+
 // HeapProfile writes a heap profile and logs where (SIGUSR2).
 func (a *App) HeapProfile() (string, error) {
 	path, err := telemetry.WriteHeapProfile(a.cfg.HeapDumpDir)
@@ -245,8 +273,10 @@ func owner() string {
 func listen(ctx context.Context, address string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		_, port, _ := net.SplitHostPort(address)
-		return nil, fmt.Errorf("port %s is already in use: see who holds it with `ss -ltnp | grep :%s`, or set PORT to another one", port, port)
+		_, text, _ := net.SplitHostPort(address)
+		if port, err := strconv.Atoi(text); err == nil {
+			return nil, errors.New(doctor.PortTaken(port))
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)

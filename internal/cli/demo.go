@@ -20,6 +20,7 @@ import (
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/app"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/demo"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/doctor"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/githubtest"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
@@ -112,7 +113,7 @@ func (w *world) demo(ctx context.Context, d demonstration) error {
 	front, err := net.Listen("tcp", d.cfg.Address())
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return usagef("port %[1]d is already in use: see who holds it with `ss -ltnp | grep :%[1]d`, or choose another --port", d.cfg.Port)
+		return usagef("%s", strings.Replace(doctor.PortTaken(d.cfg.Port), "set PORT to another one: PORT=", "choose another one: --port ", 1))
 	case err != nil:
 		return usagef("can't listen on %s: %w", d.cfg.Address(), err)
 	}
