@@ -109,6 +109,7 @@ func (w *walk) through(page []command, rows map[int]row) {
 			continue
 		}
 		w.now = c
+		begun := time.Now()
 		if r.before != nil {
 			r.before(w)
 		}
@@ -122,10 +123,10 @@ func (w *walk) through(page []command, rows map[int]row) {
 		} else {
 			res = w.shell.run(text, c.input)
 		}
-		if testing.Verbose() && res.took > time.Second {
-			w.t.Logf("%v  %s", res.took.Round(100*time.Millisecond), text)
-		}
 		r.want(w, res)
+		if took := time.Since(begun); testing.Verbose() && took > 2*time.Second {
+			w.t.Logf("%v, of it the command %v: %s", took.Round(100*time.Millisecond), res.took.Round(100*time.Millisecond), text)
+		}
 		typed++
 	}
 	w.t.Logf("%d of %d commands were typed with %d replicas; the rest is listed with how it is checked instead", typed, len(page), w.replicas)
