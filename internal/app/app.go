@@ -178,7 +178,7 @@ func (a *App) connect(ctx context.Context, beside bool) (err error) {
 	}
 	a.store, err = store.Open(ctx, a.cfg.DatabaseURL.Reveal(), store.Options{
 		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope, Route: delivery.Route,
-		Lease: a.cfg.Lease, SQLiteNoLock: beside,
+		Lease: a.cfg.Lease, Beside: beside,
 	})
 	return err
 }

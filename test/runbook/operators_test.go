@@ -440,7 +440,7 @@ func panelsHaveData(w *walk, r result) {
 // alone is `docker run` in a second terminal, with the port free as in the emergency that it is for; it shows what the
 // service alone says of itself.
 func alone(w *walk, text string) result {
-	w.must(compose + "stop haproxy")
+	w.must(compose + "kill haproxy")
 	second := newShell(w.t, w.dir, w.env)
 	second.run(text+" & echo $! >alone.pid", "")
 	w.eventually("the service alone answers", func() bool { status, _ := w.get("http://localhost:3001/health"); return status == 200 })
@@ -482,7 +482,7 @@ func diagnostics(w *walk, r result) {
 
 // stranger lets somebody else have port 3001.
 func stranger(w *walk) {
-	w.must(compose + "stop haproxy")
+	w.must(compose + "kill haproxy")
 	w.must(`node -e 'require("http").createServer((q, s) => s.end("a stranger")).listen(3001, "127.0.0.1")' >/dev/null 2>&1 & echo $! >stranger.pid`)
 	w.kept["pid"] = strings.TrimSpace(w.must("cat stranger.pid").stdout)
 	w.eventually("the stranger listens", func() bool { _, body := w.get("http://localhost:3001/"); return body == "a stranger" })
@@ -532,14 +532,16 @@ func destroyed(w *walk) {
 		w.t.Errorf("restored into the running database, there are %s deliveries, want %s", got, w.kept["rows"])
 	}
 	w.kept["written"] = strconv.Itoa(len(w.hub.Journal()))
-	w.must(compose + "stop github-pr-manager")
-	w.must(`psql -q postgres -c "DROP DATABASE github_agent" -c "CREATE DATABASE github_agent"`)
+	w.must(compose + "down -v")
+	w.must(compose + "up -d postgres")
+	w.eventually("there is an empty database", func() bool { return w.shell.run("pg_isready -q -d github_agent", "").code == 0 })
 }
 
 // restored wants everything back, and nothing done twice.
 func restored(w *walk, r result) {
 	says()(w, r)
 	w.check(!strings.Contains(r.stderr, "ERROR"), r, "an error while restoring")
+	w.must(compose + "up -d")
 	w.settle()
 	w.idle()
 	count := w.must(`psql -At github_agent -c "SELECT count(*), coalesce(sum(attempts), 0) FROM webhook_logs"`).stdout
