@@ -161,8 +161,11 @@ func Load(environ []string, readFile func(string) ([]byte, error), dotenv string
 		return v, err
 	}
 	for _, name := range []string{"WEBHOOK_SECRET", "GITHUB_TOKEN", "GITHUB_PRIVATE_KEY", "DASHBOARD_TOKEN"} {
-		if path := l.vars[name+"_FILE"]; path != "" {
+		switch path, dir := l.vars[name+"_FILE"], l.vars["SECRETS_DIR"]; {
+		case path != "":
 			c.Secrets.files = append(c.Secrets.files, path)
+		case dir != "": // it may come
+			c.Secrets.files = append(c.Secrets.files, filepath.Join(dir, secretFiles[name]))
 		}
 	}
 	c.Secrets.read = c.Secrets.stamps()
@@ -322,8 +325,8 @@ var variables = map[string]bool{
 	"DASHBOARD_ORIGIN": false, "DASHBOARD_TOKEN": true,
 	"RATE_LIMIT_ENABLED": false, "RATE_LIMIT_MAX_REQUESTS": false, "RATE_LIMIT_WINDOW_MS": false,
 	"EVENT_STREAM_CLIENTS": false,
-	"LOG_LEVEL":            false, "LOG_FORMAT": false, "ACCESS_LOG": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false,
-	"CERTIFICATE_FILES": false, "RETENTION_DAYS": false, "DATA_DIR": false, "HEAP_DUMP_DIR": false, "SECRETS_DIR": false, "AGENTS_ENABLED": false,
+	"LOG_LEVEL":            false, "LOG_FORMAT": false, "ACCESS_LOG": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false, "CERTIFICATE_FILES": false,
+	"RETENTION_DAYS": false, "DATA_DIR": false, "HEAP_DUMP_DIR": false, "SECRETS_DIR": false, "AGENTS_ENABLED": false,
 }
 
 // secretFiles are what the files in SECRETS_DIR are called: as `setup` names them, and everything else like its variable.

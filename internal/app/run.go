@@ -203,7 +203,7 @@ func (a *App) watchSecrets(ctx context.Context) error {
 	}
 	t := time.NewTicker(secretsLook)
 	defer t.Stop()
-	for last := s.read; ; {
+	for last := s.stamps(); ; {
 		select {
 		case <-ctx.Done():
 			return nil

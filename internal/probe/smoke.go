@@ -270,7 +270,7 @@ func eventStream(ctx context.Context, v *Visit) []Finding {
 		return fail(err.Error(), "does a proxy keep the stream back? It must not buffer text/event-stream")
 	}
 	v.stream = true
-	return pass(fmt.Sprintf("a snapshot, of %d open pull requests", len(s.Pulls)))
+	return pass(fmt.Sprintf("a snapshot; open pull requests in it: %d", len(s.Pulls)))
 }
 
 // noEntry says why the stream could not be read, where the answer tells.
