@@ -49,11 +49,11 @@ func (a *App) Run(ctx context.Context) error {
 	if a.hints != nil {
 		part(&keepers, keeping, "queue in Redis", a.hints.Run)
 	}
-	part(&workers, working, "intake", a.intake.Run)
-	part(&workers, working, "reconciler", a.reconciler.Run)
-	part(&workers, working, "recovery", a.recovery.Run)
-	a.github.WillWatch()
-	part(&workers, working, "look at GitHub", a.github.Watch)
+	if a.cfg.Workers > 0 {
+		part(&workers, working, "intake", a.intake.Run)
+		part(&workers, working, "reconciler", a.reconciler.Run)
+		part(&workers, working, "recovery", a.recovery.Run)
+	}
 	part(&workers, working, "dashboard", a.dashboard.Run)
 	part(&workers, working, "store upkeep", a.store.Maintain)
 	part(&workers, working, "retention", a.retain)

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -474,11 +473,32 @@ func TestSwitch(t *testing.T) {
 	does(1, "HAProxy does not answer", "green")
 }
 
-func TestSwitchIsCleanShell(t *testing.T) {
-	if _, err := exec.LookPath("shellcheck"); err != nil {
-		testenv.Missing(t, "shellcheck is not installed; run: apt-get install shellcheck")
+// A process without workers keeps what it is sent, and others do the work: so a release is tried out.
+func TestAReplicaWithoutWorkers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs PostgreSQL")
 	}
-	if out, err := exec.CommandContext(t.Context(), "shellcheck", filepath.Join(testenv.Root(t), "deploy", "switch")).CombinedOutput(); err != nil {
-		t.Errorf("shellcheck deploy/switch: %v\n%s", err, out)
+	t.Parallel()
+	env := working(t, "DATABASE_URL="+testenv.Postgres(t), "LEASE=1s")
+	idle := testenv.Start(t, testenv.Options{Env: append(env, "WORKERS=0"), Ready: "/ready"})
+	const n = 20
+	for i := range n {
+		if a := send(idle.URL, deliveryID(60, i), pullRequest(i)); a.status != http.StatusAccepted {
+			t.Fatalf("a delivery to a replica without workers = %d %s, want 202", a.status, a.body)
+		}
+	}
+	if s := askStats(t, idle); s.Total.Processed != 0 || s.QueueLength != n {
+		t.Errorf("nobody works, and %d of %d deliveries are processed, %d wait", s.Total.Processed, n, s.QueueLength)
+	}
+	busy := testenv.Start(t, testenv.Options{Env: env, Ready: "/ready"})
+	eventually(t, 20*time.Second, "all deliveries are processed", func() bool { return askStats(t, idle).Total.Processed == n })
+	if got := metric(t, busy, "github_webhook_processed_total"); got != n {
+		t.Errorf("the replica with workers has processed %v, want all %d", got, n)
+	}
+	if got := metric(t, idle, "github_webhook_processed_total"); got != 0 {
+		t.Errorf("the replica without workers has processed %v, want none", got)
+	}
+	if code, took := idle.Stop(t); code != 0 {
+		t.Errorf("a replica without workers ends with %d after %v, want 0", code, took)
 	}
 }
