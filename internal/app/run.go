@@ -54,6 +54,8 @@ func (a *App) Run(ctx context.Context) error {
 		part(&workers, working, "reconciler", a.reconciler.Run)
 		part(&workers, working, "recovery", a.recovery.Run)
 	}
+	a.github.WillWatch()
+	part(&workers, working, "look at GitHub", a.github.Watch)
 	part(&workers, working, "dashboard", a.dashboard.Run)
 	part(&workers, working, "store upkeep", a.store.Maintain)
 	part(&workers, working, "retention", a.retain)
