@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/dashboard"
@@ -39,6 +40,9 @@ const stuckAfter = 30 * time.Second
 // stalledAfter is how long it may take before deliveries go elsewhere: their senders have been answered 503 by then.
 const stalledAfter = 2 * time.Second
 
+// askedWait is how long /ready waits for the first question to GitHub to be answered: less than a check may take.
+const askedWait = 800 * time.Millisecond
+
 // purgeEvery is how often what is older than the retention is removed.
 const purgeEvery = time.Hour
 
@@ -58,6 +62,8 @@ type Options struct {
 	Demo bool
 	// Poll is how often to look for what other replicas or commands have left in the database; 0 is a second.
 	Poll time.Duration
+	// Ask is how often to ask GitHub how we stand with it while nothing else does; 0 is a minute.
+	Ask time.Duration
 	// StoreClock and StoreHook are the store's, for tests.
 	StoreClock func() time.Time
 	StoreHook  func(op string, committed bool) error
@@ -165,14 +171,14 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 func (a *App) connect(ctx context.Context, beside bool) (err error) {
 	a.github, err = github.New(github.Options{
 		API: a.cfg.GitHubAPI, Token: a.cfg.Secrets.Token, AppID: a.cfg.AppID, AppKey: a.cfg.Secrets.AppKey,
-		HTTP: a.o.GitHub, Metrics: a.metrics, Logger: a.log, Parked: a.parked, Waits: a.waits,
+		HTTP: a.o.GitHub, Ask: a.o.Ask, Metrics: a.metrics, Logger: a.log, Parked: a.parked, Waits: a.waits,
 	})
 	if err != nil {
 		return err
 	}
 	a.store, err = store.Open(ctx, a.cfg.DatabaseURL.Reveal(), store.Options{
 		Logger: a.log, Clock: a.o.StoreClock, Hook: a.o.StoreHook, Scope: a.github.Scope, Route: delivery.Route,
-		Lease: a.cfg.Lease, SQLiteNoLock: beside,
+		Lease: a.cfg.Lease, Beside: beside,
 	})
 	return err
 }
@@ -231,25 +237,7 @@ func (a *App) watch() {
 			return telemetry.Check{Status: telemetry.CheckOK}
 		})
 	}
-	a.health.Register("github", false, func(context.Context) telemetry.Check {
-		switch {
-		case !a.github.Configured():
-			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "no credentials (GITHUB_APP_ID or GITHUB_TOKEN): the service keeps deliveries and does nothing"}
-		case !a.cfg.AgentsEnabled:
-			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "AGENTS_ENABLED=false: observes only"}
-		}
-		if since, auth, ok := a.github.Trouble(); ok {
-			what := "GitHub can't be reached, or answers with errors of its own"
-			if auth {
-				what = "GitHub does not accept the credentials"
-			}
-			return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("%s, since %s UTC; what is due waits", what, since.UTC().Format("15:04:05"))}
-		}
-		if skew := a.github.Skew(); skew.Abs() > time.Minute {
-			return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("this machine's clock is %s off GitHub's", skew.Round(time.Second))}
-		}
-		return telemetry.Check{Status: telemetry.CheckOK}
-	})
+	a.health.Register("github", false, a.githubCheck)
 	a.health.Register("recovery", false, func(context.Context) telemetry.Check { return a.recovery.Health() })
 	a.health.Register("queue", false, func(ctx context.Context) telemetry.Check {
 		p, paused, err := a.store.Paused(ctx)
@@ -275,6 +263,36 @@ func (a *App) watch() {
 	a.metrics.Gauge("github_certificate_expiry_timestamp_seconds", "When the certificate that is served expires, the earliest of all, in unix seconds; 0 while none is known.", a.certificateExpiry)
 	a.metrics.Gauge("github_sqlite_wal_bytes", "Length of SQLite's write-ahead log; 0 on PostgreSQL.", func() float64 { return float64(a.store.LogBytes()) })
 	a.metrics.Gauge("github_event_stream_clients", "Clients of /webhook/events.", func() float64 { return float64(a.dashboard.Clients()) })
+}
+
+// githubCheck says what GitHub's last answers, or their absence, mean for what the service is to do. The service asks by
+// itself ([github.Client.Watch]); the first question is waited for, so that nobody is told that all is well before it is known.
+func (a *App) githubCheck(ctx context.Context) telemetry.Check {
+	if !a.github.Configured() {
+		return telemetry.Check{Status: telemetry.CheckWarning, Detail: "no credentials (GITHUB_APP_ID or GITHUB_TOKEN): the service keeps deliveries and does nothing"}
+	}
+	soon, done := context.WithTimeout(ctx, askedWait)
+	defer done()
+	var words []string
+	if !a.github.Asked(soon) {
+		words = append(words, "GitHub has not answered since the start")
+	}
+	if skew := a.github.Skew(); skew.Abs() > time.Minute {
+		words = append(words, fmt.Sprintf("this machine's clock is %s off GitHub's: set it right", skew.Round(time.Second).Abs()))
+	}
+	if what, since, ok := a.github.Trouble(); ok {
+		words = append(words, fmt.Sprintf("%s, since %s UTC; what is due waits", what, since.UTC().Format("15:04:05")))
+	}
+	if what := a.github.Lacks(); what != "" {
+		words = append(words, what)
+	}
+	if !a.cfg.AgentsEnabled {
+		words = append(words, "AGENTS_ENABLED=false: observes only")
+	}
+	if len(words) > 0 {
+		return telemetry.Check{Status: telemetry.CheckWarning, Detail: strings.Join(words, "; ")}
+	}
+	return telemetry.Check{Status: telemetry.CheckOK}
 }
 
 // databaseCheck says in a few words, and without a host or a name, what is wrong with the database: what the last write

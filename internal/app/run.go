@@ -53,6 +53,8 @@ func (a *App) Run(ctx context.Context) error {
 		part(&workers, working, "reconciler", a.reconciler.Run)
 		part(&workers, working, "recovery", a.recovery.Run)
 	}
+	a.github.WillWatch()
+	part(&workers, working, "look at GitHub", a.github.Watch)
 	part(&workers, working, "dashboard", a.dashboard.Run)
 	part(&workers, working, "store upkeep", a.store.Maintain)
 	part(&workers, working, "retention", a.retain)
@@ -175,6 +177,7 @@ func (a *App) Reload() error {
 	changed, err := a.cfg.Secrets.Reload()
 	if err == nil {
 		a.hide()
+		a.github.Recheck()
 	}
 	if cerr := a.certs.reload(); cerr != nil {
 		err = errors.Join(err, cerr)

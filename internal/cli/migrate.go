@@ -69,8 +69,8 @@ func (w *world) open(ctx context.Context, cfg app.Config) (*store.Store, error) 
 
 // present refuses a SQLite file that is not there.
 func present(cfg app.Config) error {
-	path, ok := strings.CutPrefix(cfg.DatabaseURL.Reveal(), "sqlite:")
-	if !ok {
+	path := sqlitePath(cfg)
+	if path == "" {
 		return nil
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -79,9 +79,18 @@ func present(cfg app.Config) error {
 	return nil
 }
 
+// sqlitePath is the SQLite file of the configuration; "" where there is another engine.
+func sqlitePath(cfg app.Config) string {
+	path, ok := strings.CutPrefix(cfg.DatabaseURL.Reveal(), "sqlite:")
+	if !ok {
+		return ""
+	}
+	return strings.TrimPrefix(path, "//")
+}
+
 // make opens the database, and makes a SQLite file that is not there.
 func (w *world) make(ctx context.Context, cfg app.Config) (*store.Store, error) {
-	s, err := store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{SQLiteNoLock: true})
+	s, err := store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{Beside: true})
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("can't use the database %s: %w", cfg.DatabaseName(), err)}
 	}

@@ -46,6 +46,7 @@ type call struct {
 	write  bool     // changes something: doubt about its outcome is unclear, not unavailable
 	// content: it creates something, and counts towards GitHub's hourly limit for that.
 	content bool
+	free    bool // it costs nothing of an hourly limit
 	// accept reads the body of a success; nil when there is nothing to read. Its fault is the outcome of the call.
 	accept func(answer) *pull.Fault
 }
@@ -135,7 +136,7 @@ func (c *Client) refused(scope pull.Scope, f *pull.Fault) *pull.Fault {
 }
 
 func (q call) need(ctx context.Context) need {
-	n := need{resource: q.budget, write: q.write, content: q.content, lane: laneOf(ctx)}
+	n := need{resource: q.budget, write: q.write, content: q.content, free: q.free, lane: laneOf(ctx)}
 	if n.resource == "" {
 		n.resource = restBudget
 	}
@@ -220,6 +221,9 @@ func (c *Client) once(ctx context.Context, scope pull.Scope, q call, secret stri
 		a.body, a.broken = nil, fmt.Errorf("the answer is longer than %d MB", maxBody>>20)
 	}
 	c.observe(scope, a)
+	if scope == pull.ScopeToken && a.status != http.StatusUnauthorized {
+		c.standing.scopes(secret, a.header)
+	}
 	return a, nil
 }
 
@@ -364,8 +368,8 @@ func unanswered(f *pull.Fault) bool {
 
 // requests are the names of all requests over REST, as the metrics call them.
 var requests = []string{
-	"check.create", "check.update", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find", "installation.list",
-	"installation.repositories", "installation.token", "label.add", "label.remove", "merge", "pulls.list", "ref.delete", "ref.get",
+	"app.get", "check.create", "check.update", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find", "installation.list",
+	"installation.repositories", "installation.token", "label.add", "label.remove", "limits.get", "merge", "pulls.list", "ref.delete", "ref.get",
 	"repository.get", "status.create",
 }
 
@@ -386,7 +390,7 @@ func calls() []string {
 
 // count tells the metrics, and the scope's limiter, how a request ended.
 func (c *Client) count(scope pull.Scope, q call, f *pull.Fault) {
-	c.noteTrouble(f)
+	c.standing.note(scope, f, time.Now())
 	c.listen(scope, q, f)
 	if f == nil {
 		c.metrics.APICall(q.op, "ok")

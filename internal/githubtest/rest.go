@@ -241,7 +241,6 @@ func (c *call) currentUser() (reply, *apiError) {
 	case c.auth.token.inst != nil:
 		return reply{}, refuse(403, "Resource not accessible by integration")
 	}
-	c.header.Set("X-OAuth-Scopes", "repo, read:org")
 	return ok(c.auth.token.user.profile())
 }
 
@@ -360,7 +359,7 @@ func (c *call) userRepos() (reply, *apiError) {
 	}
 	var all []*Repo
 	for _, r := range c.s.repos {
-		if r.owner == u || r.roles[u] > CanNothing || slices.Contains(r.owner.members, u) {
+		if (r.owner == u || r.roles[u] > CanNothing || slices.Contains(r.owner.members, u)) && c.role(r) > CanNothing {
 			all = append(all, r)
 		}
 	}

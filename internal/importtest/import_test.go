@@ -84,6 +84,7 @@ var onlyIn = []struct {
 	{"modernc.org/sqlite", "every SQL statement is in internal/store", []string{"internal/store", "internal/testenv"}},
 	{"github.com/jackc/pgx", "every SQL statement is in internal/store", []string{"internal/store", "internal/testenv"}},
 	{"github.com/redis/go-redis", "hints in Redis are in internal/delivery", []string{"internal/delivery", "internal/testenv"}},
+	{"github.com/minio/minio-go", "what speaks S3 is in internal/backup", []string{"internal/backup"}},
 	{"github.com/google/go-github", "all talk to GitHub is in internal/github", []string{"internal/github"}},
 	{"github.com/spf13/cobra", "commands are in internal/cli", []string{"internal/cli"}},
 	{"cel.dev/cel-go", "conditions are read and evaluated in internal/policy", []string{"internal/policy"}},

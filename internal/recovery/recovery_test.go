@@ -109,7 +109,7 @@ func newWorld(t *testing.T, o options) *world {
 // open opens the store as one replica does.
 func (w *world) open() *store.Store {
 	w.t.Helper()
-	s, err := store.Open(w.t.Context(), w.url, store.Options{SQLiteNoLock: true})
+	s, err := store.Open(w.t.Context(), w.url, store.Options{Beside: true})
 	if err != nil {
 		w.t.Fatal(err)
 	}

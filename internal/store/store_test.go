@@ -55,7 +55,7 @@ func newWorld(t *testing.T, url string) *world {
 func (w *world) open() *Store {
 	w.t.Helper()
 	s, err := Open(w.ctx, w.url, Options{
-		SQLiteNoLock: true,
+		Beside: true,
 		Clock:        w.now,
 		Hook: func(op string, committed bool) error {
 			w.mu.Lock()

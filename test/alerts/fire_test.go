@@ -3,6 +3,7 @@ package alerts
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +109,19 @@ func TestEveryAlertFires(t *testing.T) {
 		make: func() { // somebody else uses the same token
 			c.hub.Exhaust(spent.token, "graphql", time.Hour)
 			spent.sends(2)
+		},
+	}
+
+	refused := serve("refused", 2)
+	scenes["refused"] = &scene{
+		fires: []string{"DeliveriesRefused"}, may: []string{"OldestDeliveryWaiting", "HighWebhookQueueLength"},
+		make: func() { // the disk with its database goes away
+			refused.mayFail = true
+			path := strings.TrimPrefix(refused.database(), "sqlite:")
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Fatal(err)
+			}
+			refused.trickle("pull_request", refused.repo, 2, seldom)
 		},
 	}
 
