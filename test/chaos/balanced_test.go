@@ -196,8 +196,8 @@ func (s *stage) schema(url string) string {
 }
 
 // deploy brings the second release up beside the first on the same data, gives it the traffic, lets the first one die,
-// and goes back to it.
-func (s *stage) deploy() {
+// and goes back to it. The first time, that brings the schema up.
+func (s *stage) deploy(first bool) {
 	s.t.Helper()
 	t, green := s.t, s.release(true)
 	before := s.schema(s.replicas[0].url())
@@ -211,7 +211,7 @@ func (s *stage) deploy() {
 		r.ready()
 	}
 	s.list(true)
-	if after := s.schema(s.haproxy.Green); after == before || after == "" {
+	if after := s.schema(s.haproxy.Green); first && after == before || after == "" {
 		t.Errorf("the second release is on %q, the first on %q; want one step of the schema more", after, before)
 	}
 	if n := s.received(true); n != 0 {
@@ -299,7 +299,7 @@ func TestDeploymentsUnderLoad(t *testing.T) {
 			s.restart(r)
 		}
 		s.rotate()
-		s.deploy()
+		s.deploy(rounds == 0)
 		s.renew()
 		rounds++
 	}
