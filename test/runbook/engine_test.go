@@ -43,6 +43,7 @@ type engine struct {
 	dir     string                  // named volumes and roots of containers
 	program func(tag string) string // the binary in the image of the service with that tag
 	root    string                  // of the repository whose Dockerfile makes that image
+	machine *machine                // what systemctl works on, if anything
 
 	mu         sync.Mutex
 	containers []*container

@@ -61,7 +61,7 @@ func (s *stage) releases() {
 	if err != nil {
 		s.t.Fatalf("list the repository's files: %v", err)
 	}
-	upstream := filepath.Join(s.home, "adgenxai")
+	upstream := filepath.Join(s.home, "upstream")
 	for _, to := range []string{s.dir, filepath.Join(upstream, "agents", "github-pr-manager")} {
 		for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
 			switch dir, _, _ := strings.Cut(name, "/"); dir {
