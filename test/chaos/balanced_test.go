@@ -141,9 +141,13 @@ func (s *stage) received(green bool) (n float64) {
 	return n
 }
 
-// later builds the release after this one: the same program, which knows one step of the schema more.
+// later builds the release after this one: the same program, which knows one step of the schema more. With two real
+// releases, TEST_BINARY names the earlier one and TEST_LATER_BINARY the later.
 func later(t *testing.T) string {
 	t.Helper()
+	if path := os.Getenv("TEST_LATER_BINARY"); path != "" {
+		return path
+	}
 	root := testenv.Root(t)
 	steps, err := filepath.Glob(filepath.Join(root, "migrations", "0*.sql"))
 	if err != nil || len(steps) == 0 {

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -375,6 +376,9 @@ func TestTheOnlyReplicaRestartsBehindHAProxy(t *testing.T) {
 		if code := p.Wait(t, 28*time.Second); code != 0 {
 			t.Errorf("exit %d after SIGTERM, want 0", code)
 		}
+		eventually(t, 10*time.Second, "HAProxy finds it dead", func() bool {
+			return !slices.ContainsFunc(h.Servers(t), func(b testenv.Backend) bool { return b.Name == "blue1" && strings.HasPrefix(b.Status, "UP") })
+		})
 		env := append(h.Environ(1), "DASHBOARD_TOKEN="+dashboardToken, "DASHBOARD_ORIGIN=http://blue.test")
 		p = testenv.Start(t, testenv.Options{Env: append(working(t), env...), Dir: p.Dir})
 		h.Await(t, "blue", 1)
