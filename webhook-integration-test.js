@@ -127,6 +127,7 @@ function open(method, route, { headers = {}, body } = {}) {
       path: route, // as it is: a URL would be tidied up on the way
       headers: { "User-Agent": "webhook-integration-test", ...headers },
       agent: false,
+      autoSelectFamily: true, // localhost is ::1 first, where many services don't listen
       ca: service.ca,
     });
     const late = setTimeout(() => request.destroy(new Error(`no answer within ${PATIENCE / 1000} s`)), PATIENCE);

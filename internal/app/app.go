@@ -260,6 +260,7 @@ func (a *App) watch() {
 	a.metrics.Gauge("github_oldest_delivery_seconds", "Age of the oldest delivery that is not yet processed.", func() float64 { return a.stat().oldest })
 	a.metrics.Gauge("github_oldest_due_seconds", "How long the most overdue key has been due.", func() float64 { return a.stat().overdue })
 	a.metrics.Gauge("github_audit_lag_seconds", "For how long GitHub's log of deliveries has not been compared with what is here.", a.recovery.Lag)
+	a.metrics.Gauge("github_certificate_expiry_timestamp_seconds", "When the certificate that is served expires, the earliest of all, in seconds since 1970; 0 while none is known.", a.certificateExpiry)
 	a.metrics.Gauge("github_last_backup_timestamp_seconds", "When the last backup was taken, in seconds since 1970; 0 when none is known.", func() float64 { return a.stat().backup })
 	a.metrics.Gauge("github_sqlite_wal_bytes", "Length of SQLite's write-ahead log; 0 on PostgreSQL.", func() float64 { return float64(a.store.LogBytes()) })
 	a.metrics.Gauge("github_event_stream_clients", "Clients of /webhook/events.", func() float64 { return float64(a.dashboard.Clients()) })

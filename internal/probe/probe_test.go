@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -124,7 +125,7 @@ func visit(t *testing.T, c *contract, checks []Check, change func(*Service)) []R
 	c.seen = map[string]bool{}
 	s := httptest.NewServer(c)
 	t.Cleanup(s.Close)
-	service := Service{URL: s.URL, Secret: secret, Token: token, Timeout: time.Second, Patience: time.Second}
+	service := Service{URL: s.URL, Secret: secret, Token: token, Timeout: 10 * time.Second, Patience: time.Second}
 	if change != nil {
 		change(&service)
 	}
@@ -243,12 +244,15 @@ func TestFaultsAreNamed(t *testing.T) {
 			[]string{"event stream: the first message is no snapshot"},
 		},
 		"a proxy keeps the stream back": {
-			in("GET /webhook/events", func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Content-Type", "text/event-stream")
-				w.(http.Flusher).Flush()
-				<-r.Context().Done()
-			}),
-			[]string{"event stream: no message came within 1s"},
+			func(c *contract, s *Service) {
+				s.Timeout = 2 * time.Second
+				c.instead = map[string]http.HandlerFunc{"GET /webhook/events": func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", "text/event-stream")
+					w.(http.Flusher).Flush()
+					<-r.Context().Done()
+				}}
+			},
+			[]string{"event stream: no message came within 2s"},
 		},
 		"//webhook is redirected": {
 			in("GET //webhook", text(308, "", "Location", "/webhook")), []string{"wrong path: GET //webhook is redirected (308)"},
@@ -289,7 +293,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		"never a backup": {func(c *contract, _ *Service) { c.backup = "github_last_backup_timestamp_seconds 0" }, []string{"backup: none was ever made"}},
 		"an old backup": {
 			func(c *contract, _ *Service) {
-				c.backup = fmt.Sprintf("github_last_backup_timestamp_seconds %.6e", float64(time.Now().Add(-3*time.Hour).Unix()))
+				c.backup = fmt.Sprintf("github_last_backup_timestamp_seconds %v", float64(time.Now().Add(-3*time.Hour).Unix()))
 			},
 			[]string{"backup: the last one is 3h"},
 		},
@@ -320,7 +324,9 @@ func TestAServiceThatDoesNotAnswer(t *testing.T) {
 }
 
 func TestCertificatesThatCantBeBelieved(t *testing.T) {
-	server := httptest.NewTLSServer(&contract{})
+	server := httptest.NewUnstartedServer(&contract{})
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
 	defer server.Close()
 	leaf := server.Certificate()
 	known := x509.NewCertPool()

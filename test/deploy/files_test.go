@@ -41,7 +41,7 @@ func TestShellScripts(t *testing.T) {
 		}
 		if filepath.Ext(path) != "" || regexp.MustCompile(`^#!.*\b(ba|da)?sh\b`).Match(text) {
 			scripts = append(scripts, path)
-			if info, err := d.Info(); err == nil && strings.HasPrefix(string(text), "#!") && info.Mode()&0o111 == 0 {
+			if info, err := d.Info(); err == nil && strings.HasPrefix(string(text), "#!") && !strings.Contains(string(text[:min(len(text), 300)]), "sourced") && info.Mode()&0o111 == 0 {
 				t.Errorf("%s has a first line that says who runs it, and is not executable", path)
 			}
 		}

@@ -162,6 +162,9 @@ func TestToolsPassOnAHealthyService(t *testing.T) {
 		t.Run(healthy.name, func(t *testing.T) {
 			t.Parallel()
 			p := healthy.admit(t)
+			if r := testenv.Run(t, p.env, "", "backup", "--to", t.TempDir()); r.Code != 0 { // production has one
+				t.Fatalf("backup: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+			}
 			for _, tool := range tools {
 				t.Run(tool.name, func(t *testing.T) {
 					if tool.name == "integration" && testing.Short() {
