@@ -55,6 +55,8 @@ type Options struct {
 
 	// GitHub carries requests to GitHub; nil: the network.
 	GitHub http.RoundTripper
+	// Self asks the service itself, and its public address, for the doctor; nil: a client of its own.
+	Self *http.Client
 	// Listener takes the place of HOST and PORT. NoListener serves nobody: tests call Handler.
 	Listener   net.Listener
 	NoListener bool
