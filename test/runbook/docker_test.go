@@ -341,6 +341,11 @@ func (e *engine) docker(r request, gone chan struct{}) (a answer, err error) {
 	case "ps":
 		opts, _ := options(args, true, "--filter -f --format")
 		return e.ps(opts)
+	case "volume":
+		if len(args) != 2 || args[0] != "rm" {
+			return a, errors.New("the stand-in for docker knows `docker volume rm VOLUME` only")
+		}
+		return a, os.RemoveAll(filepath.Join(e.dir, "volumes", args[1]))
 	case "cp":
 		if len(args) != 2 {
 			return a, errors.New(`"docker cp" requires exactly 2 arguments.`)

@@ -51,7 +51,7 @@ func operators(t *testing.T, replicas int) {
 		return
 	}
 	page := commands(t, operatorsPage(t))
-	w := &walk{stage: newStage(t), replicas: replicas, kept: map[string]string{}}
+	w := &walk{stage: newStage(t), replicas: replicas, url: "http://localhost:3001", kept: map[string]string{}}
 	w.e = w.composed()
 	w.faster()
 	w.must(compose + "up -d --scale github-pr-manager=" + strconv.Itoa(replicas))
