@@ -131,7 +131,7 @@ func (w *watchedCertificates) read() {
 		leaves, err := readLeaves(path)
 		if err != nil {
 			if w.trouble = true; !said {
-				w.log.Error("a certificate of CERTIFICATE_FILES can't be read", telemetry.KeyErr, err)
+				w.log.Error("a certificate of CERTIFICATE_FILES is missing or can't be read", telemetry.KeyErr, err)
 			}
 			continue
 		}
@@ -232,7 +232,7 @@ func (a *App) certificateCheck(now time.Time) telemetry.Check {
 	case !first.IsZero() && left < renewWithin:
 		return warning("the certificate expires in %s, at %s UTC: renew it", age(left), first.UTC().Format("2006-01-02 15:04"))
 	case trouble:
-		return warning("a certificate of CERTIFICATE_FILES can't be read: the log says which and why")
+		return warning("a certificate of CERTIFICATE_FILES is missing or can't be read: the log says which and why")
 	case first.IsZero():
 		return warning("no certificate is known")
 	}

@@ -52,8 +52,8 @@ func TestWatchedCertificates(t *testing.T) {
 		{"late.pem", late, telemetry.CheckOK, "the certificate is good for 80 days"},
 		{"late.pem tls", soon, telemetry.CheckWarning, "the certificate expires in 9 days, at " + soon.UTC().Format("2006-01-02 15:04") + " UTC: renew it"},
 		{"expired.crt late.pem", now.Add(-3 * time.Hour), telemetry.CheckWarning, "the certificate expired 3 hours ago, at " + now.Add(-3*time.Hour).UTC().Format("2006-01-02 15:04") + " UTC: renew it"},
-		{"late.pem absent", late, telemetry.CheckWarning, "a certificate of CERTIFICATE_FILES can't be read: the log says which and why"},
-		{"key", time.Time{}, telemetry.CheckWarning, "a certificate of CERTIFICATE_FILES can't be read: the log says which and why"},
+		{"late.pem absent", late, telemetry.CheckWarning, "a certificate of CERTIFICATE_FILES is missing or can't be read: the log says which and why"},
+		{"key", time.Time{}, telemetry.CheckWarning, "a certificate of CERTIFICATE_FILES is missing or can't be read: the log says which and why"},
 	} {
 		var log bytes.Buffer
 		a := &App{watched: &watchedCertificates{log: slog.New(slog.NewTextHandler(&log, nil))}}

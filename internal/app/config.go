@@ -48,7 +48,7 @@ type Config struct {
 	RedisURL    Secret
 	QueueKey    string
 
-	Workers       int
+	Workers       int // 0: this process keeps deliveries and shows pages, and others do the work
 	Lease         time.Duration
 	SweepInterval time.Duration
 	AuditInterval time.Duration
@@ -208,7 +208,10 @@ func (l *loader) load(environ []string, dotenv string) (Config, SecretValues, er
 	l.redis(&c.RedisURL)
 	l.queueKey(&c.QueueKey)
 
-	l.integer("WORKERS", &c.Workers, 1, 256)
+	l.integer("WORKERS", &c.Workers, 0, 256)
+	if c.Workers == 0 && strings.HasPrefix(c.DatabaseURL.Reveal(), "sqlite:") {
+		l.problem("WORKERS", "is 0 on SQLite, where there is no other process that could do the work: want a whole number from 1 to 256, or PostgreSQL")
+	}
 	l.duration("LEASE", &c.Lease, time.Second, 10*time.Minute)
 	l.duration("SWEEP_INTERVAL", &c.SweepInterval, time.Second, maxInterval)
 	l.duration("AUDIT_INTERVAL", &c.AuditInterval, time.Second, maxInterval)

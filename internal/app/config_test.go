@@ -251,8 +251,9 @@ func TestLoadProblems(t *testing.T) {
 		{"WEBHOOK_QUEUE_KEY=a b", `WEBHOOK_QUEUE_KEY is "a b": want the name of a Redis list without spaces`},
 		{"WEBHOOK_QUEUE_KEY=github-pr-manager:x", `WEBHOOK_QUEUE_KEY begins with github-pr-manager:, which this program keeps for its other keys: choose another name`},
 
-		{"WORKERS=0", `WORKERS is "0": want a whole number from 1 to 256`},
-		{"WORKERS=many", `WORKERS is "many": want a whole number from 1 to 256`},
+		{"WORKERS=0", `WORKERS is 0 on SQLite, where there is no other process that could do the work: want a whole number from 1 to 256, or PostgreSQL`},
+		{"WORKERS=-1", `WORKERS is "-1": want a whole number from 0 to 256`},
+		{"WORKERS=many", `WORKERS is "many": want a whole number from 0 to 256`},
 		{"LEASE=30", `LEASE is "30": want a duration with its unit, such as 30s or 5m, from 1s to 10m`},
 		{"LEASE=-30s", `LEASE is "-30s": want a duration with its unit, such as 30s or 5m, from 1s to 10m`},
 		{"SWEEP_INTERVAL=0s", `SWEEP_INTERVAL is "0s": want a duration with its unit, such as 30s or 5m, from 1s to 24h`},

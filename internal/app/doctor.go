@@ -73,5 +73,5 @@ func openBeside(ctx context.Context, cfg Config) (*store.Store, error) {
 			return nil, doctor.ErrNoDatabase
 		}
 	}
-	return store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{SQLiteNoLock: true})
+	return store.Open(ctx, cfg.DatabaseURL.Reveal(), store.Options{Beside: true})
 }

@@ -50,9 +50,11 @@ func (a *App) Run(ctx context.Context) error {
 	if a.hints != nil {
 		part(&keepers, keeping, "queue in Redis", a.hints.Run)
 	}
-	part(&workers, working, "intake", a.intake.Run)
-	part(&workers, working, "reconciler", a.reconciler.Run)
-	part(&workers, working, "recovery", a.recovery.Run)
+	if a.cfg.Workers > 0 {
+		part(&workers, working, "intake", a.intake.Run)
+		part(&workers, working, "reconciler", a.reconciler.Run)
+		part(&workers, working, "recovery", a.recovery.Run)
+	}
 	a.github.WillWatch()
 	part(&workers, working, "look at GitHub", a.github.Watch)
 	part(&workers, working, "dashboard", a.dashboard.Run)
@@ -286,14 +288,15 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // numbers are the statistics that gauges read.
-type numbers struct{ queue, dead, oldest, overdue float64 }
+type numbers struct{ queue, dead, oldest, overdue, backup float64 }
 
 // stats reads the statistics at most once a second, however many gauges a scrape has. While the database is away, the
 // last ones stand, and what waits grows older.
 type stats struct {
-	mu   sync.Mutex
-	at   time.Time
-	last store.Stats
+	mu     sync.Mutex
+	at     time.Time
+	last   store.Stats
+	backup float64
 }
 
 func (a *App) stat() numbers {
@@ -305,6 +308,12 @@ func (a *App) stat() numbers {
 		if s, err := a.store.Stats(ctx); err == nil { // otherwise /health says that the database is gone
 			a.stats.last = s
 		}
+		if b, err := a.store.LastBackup(ctx); err == nil {
+			a.stats.backup = 0
+			if !b.TakenAt.IsZero() {
+				a.stats.backup = float64(b.TakenAt.UnixMicro()) / 1e6
+			}
+		}
 		a.stats.at = time.Now() // after a failure too: a scrape must not wait for a dead database once per gauge
 	}
 	since := func(t time.Time) float64 {
@@ -314,5 +323,5 @@ func (a *App) stat() numbers {
 		return max(0, a.store.Now().Sub(t).Seconds())
 	}
 	s := a.stats.last
-	return numbers{queue: float64(s.QueueLength), dead: float64(s.Dead), oldest: since(s.OldestWaiting), overdue: since(s.OldestDue)}
+	return numbers{queue: float64(s.QueueLength), dead: float64(s.Dead), oldest: since(s.OldestWaiting), overdue: since(s.OldestDue), backup: a.stats.backup}
 }

@@ -23,7 +23,7 @@ import (
 // nothing to fetch; what GitHub does not deliver after all is said; a token that may not see the log is an answer of no.
 func TestDeliveriesRecover(t *testing.T) {
 	t.Chdir(t.TempDir())
-	s, err := store.Open(t.Context(), "sqlite:data/github-pr-manager.db", store.Options{SQLiteNoLock: true})
+	s, err := store.Open(t.Context(), "sqlite:data/github-pr-manager.db", store.Options{Beside: true})
 	if err != nil {
 		t.Fatal(err)
 	}

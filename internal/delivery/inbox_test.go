@@ -73,7 +73,7 @@ func (l *logs) count(s string) int {
 func newDesk(t *testing.T, url string, r *testenv.RedisServer, o delivery.Options, hook func(op string, committed bool) error) *desk {
 	t.Helper()
 	ctx := context.Background()
-	st, err := store.Open(ctx, url, store.Options{SQLiteNoLock: true, Hook: func(op string, committed bool) error {
+	st, err := store.Open(ctx, url, store.Options{Beside: true, Hook: func(op string, committed bool) error {
 		if hook == nil {
 			return nil
 		}

@@ -109,7 +109,7 @@ func newWorld(t *testing.T, o options) *world {
 // open opens the store as one replica does.
 func (w *world) open() *store.Store {
 	w.t.Helper()
-	s, err := store.Open(w.t.Context(), w.url, store.Options{SQLiteNoLock: true})
+	s, err := store.Open(w.t.Context(), w.url, store.Options{Beside: true})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -513,7 +513,7 @@ func TestATokenThatMayNotSeeWebhooks(t *testing.T) {
 		if n := w.hub.Usage().Requests["repos.list-webhooks"]; n != 3 {
 			t.Errorf("GitHub was asked %d times in 13 hours, want every six", n)
 		}
-		if c := r.Health(); c.Status != telemetry.CheckWarning || !strings.Contains(c.Detail, "may not see the webhooks of 1 repository") {
+		if c := r.Health(); c.Status != telemetry.CheckWarning || c.Code != "webhooks-not-visible" || !strings.Contains(c.Detail, "may not see the webhooks of 1 repository") {
 			t.Errorf("Health = %+v, want a warning", c)
 		}
 		r.stop()

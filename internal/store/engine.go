@@ -69,7 +69,7 @@ func (s *Store) openSQLite(ctx context.Context, path string) (err error) {
 	}
 	q := &sqlite{path: path, turn: make(chan struct{}, 1), ballast: newBallast(path)}
 	s.sqlite = q
-	if !s.o.SQLiteNoLock {
+	if !s.o.Beside {
 		if q.lock, err = lockFile(path + ".lock"); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -303,7 +303,15 @@ func (s *Store) openPostgres(ctx context.Context, address string) error {
 		}
 	}
 	cfg.RuntimeParams["synchronous_commit"] = "on" // acknowledged means kept
-	set("application_name", "github-pr-manager")
+	// A restore refuses while a session with such a name is there, so the name is not the operator's to take away.
+	name := serviceName
+	if s.o.Beside {
+		name = commandName
+	}
+	if given := cfg.RuntimeParams["application_name"]; given != "" {
+		name += " " + given
+	}
+	cfg.RuntimeParams["application_name"] = name
 	frozen := 30 * time.Second
 	if s.o.Lease > 0 {
 		frozen = min(frozen, s.o.Lease)
@@ -323,6 +331,12 @@ func (s *Store) openPostgres(ctx context.Context, address string) error {
 	}
 	return nil
 }
+
+// What the sessions of services and of commands beside them are called.
+const (
+	serviceName = "github-pr-manager"
+	commandName = "github-pr-manager-command"
+)
 
 // Connections to PostgreSQL.
 const (

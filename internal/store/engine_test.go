@@ -103,7 +103,7 @@ func TestASecondServiceIsRefused(t *testing.T) {
 	}
 	explained(t, err, fmt.Sprintf("another service (process %d) is running", os.Getpid()))
 
-	beside, err := Open(t.Context(), address, Options{SQLiteNoLock: true})
+	beside, err := Open(t.Context(), address, Options{Beside: true})
 	if err != nil {
 		t.Fatalf("a command beside the service: %v", err)
 	}

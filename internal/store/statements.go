@@ -530,3 +530,113 @@ DELETE FROM head_history WHERE (key, seen_at) IN (SELECT head_history.key, seen_
 	setSetting  = sqlText("keep a setting", `
 INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`)
 )
+
+// Backups.
+
+var (
+	listRestores = sqlText("list restores", `SELECT at, detail FROM audits WHERE action = $1 ORDER BY id DESC LIMIT 50`)
+	newestMoment = sqlText("find the newest moment that is kept", `
+SELECT max(at) FROM (SELECT coalesce(max(beat_at), 0) AS at FROM leads
+  UNION ALL SELECT coalesce(max(at), 0) FROM (SELECT at FROM changes ORDER BY id DESC LIMIT 100) AS fed
+  UNION ALL SELECT coalesce(max(received_at), 0) FROM (SELECT received_at FROM webhook_logs ORDER BY seq DESC LIMIT 100) AS came) AS moments`)
+	freeLeads    = sqlText("free the leads", `UPDATE leads SET until = 0`)
+	forgetWalks  = sqlText("forget walks through GitHub's log that have not ended", `UPDATE hook_audits SET top_at = NULL, next_page = '' WHERE next_page <> ''`)
+	anythingKept = sqlText("ask whether anything is kept", `
+SELECT CASE WHEN EXISTS (SELECT 1 FROM webhook_logs) OR EXISTS (SELECT 1 FROM pulls) OR EXISTS (SELECT 1 FROM work) OR EXISTS (SELECT 1 FROM ledger)
+  OR EXISTS (SELECT 1 FROM commands) OR EXISTS (SELECT 1 FROM audits WHERE action <> 'restore') THEN 1 ELSE 0 END`)
+)
+
+const (
+	copyInto        = `VACUUM INTO $1`
+	tableSQLite     = `SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = $1`
+	allTablesSQLite = `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`
+	// The service's tables are those that belong to whom its first one belongs to.
+	allTablesPostgres = `
+SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_class m ON m.relnamespace = c.relnamespace AND m.relowner = c.relowner
+WHERE m.oid = to_regclass('schema_migrations') AND c.relkind IN ('r', 'p') ORDER BY c.relname`
+	whereTables = `
+SELECT n.nspname, pg_catalog.pg_get_userbyid(c.relowner), current_setting('server_version_num')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('schema_migrations')`
+
+	// guardText refuses while a service is connected. What is running shows at once: pg_stat_activity is kept for the
+	// length of a transaction, so it is asked anew.
+	guardText = `
+  PERFORM pg_catalog.pg_stat_clear_snapshot();
+  SELECT pg_catalog.string_agg(DISTINCT coalesce(pg_catalog.host(client_addr), 'this machine'), ', ') INTO live FROM pg_catalog.pg_stat_activity
+    WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
+      AND application_name LIKE 'github-pr-manager%' AND application_name NOT LIKE 'github-pr-manager-command%';
+  IF live IS NOT NULL THEN
+    RAISE EXCEPTION 'the service is running on this database, from %: stop every replica, then restore again; nothing was changed', live;
+  END IF;`
+
+	dumpHead = `
+\set ON_ERROR_STOP on
+BEGIN;
+SET LOCAL lock_timeout = '30s';
+SET LOCAL idle_in_transaction_session_timeout = 0;
+DO $github_pr_manager$
+DECLARE
+  live text;
+  known pg_catalog.oid;
+  name text;
+  aside text := 'before_restore_' || pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS');
+  moved int := 0;
+BEGIN
+  PERFORM pg_catalog.pg_advisory_xact_lock(727004);{guard}
+  SELECT relowner INTO known FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+    WHERE nspname = {schema} AND relname IN ('schema_migrations', 'webhook_logs') AND relkind IN ('r', 'p') ORDER BY relname LIMIT 1;
+  FOR name IN SELECT relname FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+    WHERE nspname = {schema} AND relkind IN ('r', 'p') AND relowner = known ORDER BY relname
+  LOOP
+    IF moved = 0 THEN
+      EXECUTE pg_catalog.format('CREATE SCHEMA %I', aside);
+    END IF;
+    EXECUTE pg_catalog.format('ALTER TABLE %I.%I SET SCHEMA %I', {schema}, name, aside);
+    moved := moved + 1;
+  END LOOP;
+  IF moved > 0 THEN
+    RAISE WARNING 'what was in this database is kept in its schema %: DROP SCHEMA % CASCADE removes it', aside, aside;
+  END IF;
+END $github_pr_manager$;
+
+`
+
+	dumpTail = `
+DO $github_pr_manager$
+DECLARE
+  live text;
+  name text;
+  taken bigint := {taken};
+  now_us bigint := (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint;
+BEGIN{guard}
+  IF pg_catalog.to_regclass({schema} || '.leads') IS NOT NULL THEN
+    IF taken IS NULL THEN
+      SELECT max(beat_at) INTO taken FROM {ident}.leads;
+    END IF;
+    UPDATE {ident}.leads SET until = 0;
+    UPDATE {ident}.hook_audits SET top_at = NULL, next_page = '' WHERE next_page <> '';
+  END IF;
+  IF {backup} IS NULL THEN
+    SELECT greatest(taken, max(at)) INTO taken FROM (SELECT at FROM {ident}.changes ORDER BY id DESC LIMIT 100) AS fed;
+    SELECT greatest(taken, max(received_at)) INTO taken FROM (SELECT received_at FROM {ident}.webhook_logs ORDER BY seq DESC LIMIT 100) AS came;
+  ELSE
+    INSERT INTO {ident}.settings (name, value, updated_at) VALUES ('last_backup', {backup}, now_us)
+      ON CONFLICT ON CONSTRAINT settings_pkey DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at;
+  END IF;
+  INSERT INTO {ident}.audits (at, actor, action, target, detail)
+    VALUES (now_us, {by}, 'restore', {from}, pg_catalog.format('{"taken_at":%s}', coalesce(taken, 0)));
+  IF {owner} <> current_user AND EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {owner}) THEN
+    FOR name IN SELECT relname FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+      WHERE nspname = {schema} AND relkind IN ('r', 'p') AND relowner = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)
+    LOOP
+      BEGIN
+        EXECUTE pg_catalog.format('ALTER TABLE %I.%I OWNER TO %I', {schema}, name, {owner});
+      EXCEPTION WHEN insufficient_privilege THEN
+        RAISE WARNING 'table % belongs to %, and belonged to % before', name, current_user, {owner};
+      END;
+    END LOOP;
+  END IF;
+END $github_pr_manager$;
+COMMIT;
+`
+)

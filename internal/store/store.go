@@ -51,8 +51,9 @@ type Options struct {
 	// Route says what a repeated delivery is about that named no pull request, or several, the first time: they are looked
 	// at again. Without it, only the one pull request that a delivery named is.
 	Route func(pull.Hint) pull.Route
-	// SQLiteNoLock leaves out the lock that keeps a second service off the file, for commands beside a running one.
-	SQLiteNoLock bool
+	// Beside is for commands beside a running service: it leaves out the lock that keeps a second service off an SQLite
+	// file, and PostgreSQL's sessions are called otherwise than a service's.
+	Beside bool
 }
 
 // A Store is an open database. It may be used from many goroutines.
@@ -139,6 +140,9 @@ func (s *Store) closeReaders() error {
 
 // Engine returns "sqlite" or "postgres".
 func (s *Store) Engine() string { return s.engine }
+
+// Name is what to call the database, without secrets.
+func (s *Store) Name() string { return s.name }
 
 // scopeOf is the default of Options.Scope.
 func scopeOf(h pull.Hint) pull.Scope {

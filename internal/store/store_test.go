@@ -55,8 +55,8 @@ func newWorld(t *testing.T, url string) *world {
 func (w *world) open() *Store {
 	w.t.Helper()
 	s, err := Open(w.ctx, w.url, Options{
-		SQLiteNoLock: true,
-		Clock:        w.now,
+		Beside: true,
+		Clock:  w.now,
 		Hook: func(op string, committed bool) error {
 			w.mu.Lock()
 			hook := w.hook

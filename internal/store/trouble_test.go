@@ -182,7 +182,7 @@ func TestCommandsKeepTheirHandsOffTheBallast(t *testing.T) {
 	address := testenv.SQLite(t)
 	s := maintained(t, address)
 	until(t, "there is ballast", func() bool { return s.sqlite.ballast.there() })
-	beside, err := Open(t.Context(), address, Options{SQLiteNoLock: true})
+	beside, err := Open(t.Context(), address, Options{Beside: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,8 +58,8 @@ type HAProxyServer struct {
 	cmd     *exec.Cmd
 	over    chan struct{} // closed when it has ended
 
-	mu    sync.Mutex
-	roots *x509.CertPool
+	authority *x509.Certificate
+	signer    *ecdsa.PrivateKey
 }
 
 // HAProxy starts an HAProxy with a certificate for localhost. It knows no replica yet, and blue has the traffic.
@@ -73,7 +73,7 @@ func HAProxy(t testing.TB) *HAProxyServer {
 		t.Fatal(err)
 	}
 	h := &HAProxyServer{
-		Port: FreePort(t), Dir: dir, config: HAProxyConfig(t), logs: &logs{}, roots: x509.NewCertPool(),
+		Port: FreePort(t), Dir: dir, config: HAProxyConfig(t), logs: &logs{},
 		// A network of its own among the 16 million addresses of this machine: the port is free there.
 		network: fmt.Sprintf("127.%d.%d.", 1+rand.IntN(254), rand.IntN(256)),
 	}
@@ -89,7 +89,7 @@ func HAProxy(t testing.TB) *HAProxyServer {
 			t.Logf("output of HAProxy:\n%s", h.Logs())
 		}
 	})
-	if err := errors.Join(os.Mkdir(h.tls(), 0o755), os.WriteFile(h.LiveMap(), []byte("live blue\n"), 0o644)); err != nil {
+	if err := errors.Join(h.authorize(), os.Mkdir(h.tls(), 0o755), os.WriteFile(h.LiveMap(), []byte("live blue\n"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	h.Certify(t)
@@ -240,6 +240,19 @@ func (h *HAProxyServer) worker(t testing.TB) string {
 	return ""
 }
 
+// Check has HAProxy read its configuration and say what it has against it.
+func (h *HAProxyServer) Check(t testing.TB) (string, error) {
+	t.Helper()
+	path, err := haproxyPath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, "-c", "-f", h.config)
+	cmd.Env = h.env
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
 // Logs returns everything that it has written so far.
 func (h *HAProxyServer) Logs() string { return h.logs.String() }
 
@@ -375,12 +388,10 @@ func (h *HAProxyServer) Certify(t testing.TB) *big.Int {
 		t.Fatal(err)
 	}
 	serial := big.NewInt(rand.Int64())
-	template := &x509.Certificate{
+	der, err := x509.CreateCertificate(crypto.Reader, &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(crypto.Reader, template, template, key.Public(), key)
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+	}, h.authority, key.Public(), h.signer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -391,27 +402,38 @@ func (h *HAProxyServer) Certify(t testing.TB) *big.Int {
 	text := slices.Concat(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 	path := filepath.Join(h.tls(), "site.pem")
-	if err := errors.Join(os.WriteFile(path+".key", text, 0o600), os.Rename(path+".key", path)); err != nil {
+	if err := errors.Join(os.WriteFile(path+".new", text, 0o600), os.Rename(path+".new", path)); err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.roots = h.roots.Clone() // clients that exist go on with what they have
-	h.roots.AddCert(certificate)
 	return serial
 }
 
-// Client is a client that trusts the certificates up to now, with connections of its own.
+// authorize makes the authority that signs its certificates.
+func (h *HAProxyServer) authorize() error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), crypto.Reader)
+	if err != nil {
+		return err
+	}
+	h.authority = &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of a test"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(100 * 24 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(crypto.Reader, h.authority, h.authority, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	h.signer = key
+	h.authority, err = x509.ParseCertificate(der)
+	return err
+}
+
+// Client is a client with connections of its own, which trusts the certificates.
 func (h *HAProxyServer) Client() *http.Client {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	roots := x509.NewCertPool()
+	roots.AddCert(h.authority)
 	return &http.Client{
 		Timeout:   10 * time.Second,
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: h.roots}, MaxIdleConnsPerHost: 64},
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 64, DisableCompression: true},
 	}
 }
 

@@ -237,16 +237,19 @@ type Notices struct {
 
 // A Notice is one notification: what happened to a group of alerts.
 type Notice struct {
-	Path     string    `json:"-"` // that it was sent to
-	At       time.Time `json:"-"`
-	Receiver string    `json:"receiver"`
-	Status   string    `json:"status"` // firing or resolved
-	Alerts   []struct {
-		Status      string            `json:"status"`
-		Labels      map[string]string `json:"labels"`
-		Annotations map[string]string `json:"annotations"`
-	} `json:"alerts"`
+	Path        string            `json:"-"` // that it was sent to
+	At          time.Time         `json:"-"`
+	Receiver    string            `json:"receiver"`
+	Status      string            `json:"status"` // firing or resolved
+	Alerts      []NoticeAlert     `json:"alerts"`
 	GroupLabels map[string]string `json:"groupLabels"`
+}
+
+// A NoticeAlert is one of the alerts of a notification.
+type NoticeAlert struct {
+	Status      string            `json:"status"` // firing or resolved
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
 }
 
 // ReceiveNotices listens for notifications until the test ends.

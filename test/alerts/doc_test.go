@@ -36,6 +36,13 @@ func shipped(t testing.TB, name string) string {
 	return string(text)
 }
 
+func writeFile(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A rule is an alerting rule.
 type rule struct {
 	Alert       string            `yaml:"alert"`

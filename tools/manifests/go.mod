@@ -2,9 +2,8 @@ module github.com/brandonlacoste9-tech/github-pr-manager/tools/manifests
 
 go 1.26.0
 
-tool github.com/compose-spec/compose-go/v2/cmd
-
 require (
+	github.com/compose-spec/compose-go/v2 v2.16.2
 	github.com/moby/buildkit v0.30.0
 	k8s.io/api v0.35.0
 	sigs.k8s.io/kustomize/api v0.20.1
@@ -15,7 +14,6 @@ require (
 require (
 	github.com/agext/levenshtein v1.2.3 // indirect
 	github.com/blang/semver/v4 v4.0.0 // indirect
-	github.com/compose-spec/compose-go/v2 v2.16.2 // indirect
 	github.com/containerd/typeurl/v2 v2.2.3 // indirect
 	github.com/davecgh/go-spew v1.1.1 // indirect
 	github.com/distribution/reference v0.6.0 // indirect

@@ -1,20 +1,23 @@
 // Command manifests reads the files of a deployment as those do who act on them, and says what they would not take:
 //
 //	manifests dockerfile FILE    with BuildKit's own parser and its checks; prints the last stage's instructions as JSON
+//	manifests compose FILE…      with compose-go, as `docker compose` does: the environment, .env, the files; prints the project as JSON
 //	manifests kubernetes DIR     with kustomize; decodes every object strictly into Kubernetes' own types, prints them as JSON
 //
-// Compose files are read by compose-go, a tool of this module: go tool cmd FILE. The module is apart from the program's and
-// from that of the other tools, since what it needs is large and nobody else's.
+// compose-go has a command of its own, which forgets the environment (its LoadModel does not hand it on), so the library is
+// called here. The module is apart from the program's and from that of the other tools, since what it needs is large and nobody else's.
 package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"reflect"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -36,18 +39,20 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 2 {
-		return fmt.Errorf("want dockerfile FILE or kubernetes DIR")
+	if len(args) < 2 || len(args) > 2 && args[0] != "compose" {
+		return fmt.Errorf("want dockerfile FILE, compose FILE… or kubernetes DIR")
 	}
 	var out any
 	var err error
 	switch args[0] {
 	case "dockerfile":
 		out, err = dockerfile(args[1])
+	case "compose":
+		out, err = compose(args[1:])
 	case "kubernetes":
 		out, err = kubernetes(args[1])
 	default:
-		err = fmt.Errorf("%q is neither dockerfile nor kubernetes", args[0])
+		err = fmt.Errorf("%q is neither dockerfile nor compose nor kubernetes", args[0])
 	}
 	if err != nil {
 		return err
@@ -124,18 +129,30 @@ func dockerfile(path string) ([]stage, error) {
 	return stages, nil
 }
 
+func compose(files []string) (any, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	options, err := cli.NewProjectOptions(files, cli.WithWorkingDirectory(dir), cli.WithOsEnv, cli.WithEnvFiles(), cli.WithDotEnv)
+	if err != nil {
+		return nil, err
+	}
+	return options.LoadProject(context.Background())
+}
+
 // objects are the kinds that the manifests may hold, each a pointer to Kubernetes' own type.
 var objects = map[string]func() any{
-	"v1/Namespace":                   func() any { return new(corev1.Namespace) },
-	"v1/ServiceAccount":              func() any { return new(corev1.ServiceAccount) },
-	"v1/ConfigMap":                   func() any { return new(corev1.ConfigMap) },
-	"v1/Secret":                      func() any { return new(corev1.Secret) },
-	"v1/Service":                     func() any { return new(corev1.Service) },
-	"v1/PersistentVolumeClaim":       func() any { return new(corev1.PersistentVolumeClaim) },
-	"apps/v1/Deployment":             func() any { return new(appsv1.Deployment) },
-	"batch/v1/CronJob":               func() any { return new(batchv1.CronJob) },
-	"policy/v1/PodDisruptionBudget":  func() any { return new(policyv1.PodDisruptionBudget) },
-	"networking.k8s.io/v1/Ingress":   func() any { return new(networkingv1.Ingress) },
+	"v1/Namespace":                       func() any { return new(corev1.Namespace) },
+	"v1/ServiceAccount":                  func() any { return new(corev1.ServiceAccount) },
+	"v1/ConfigMap":                       func() any { return new(corev1.ConfigMap) },
+	"v1/Secret":                          func() any { return new(corev1.Secret) },
+	"v1/Service":                         func() any { return new(corev1.Service) },
+	"v1/PersistentVolumeClaim":           func() any { return new(corev1.PersistentVolumeClaim) },
+	"apps/v1/Deployment":                 func() any { return new(appsv1.Deployment) },
+	"batch/v1/CronJob":                   func() any { return new(batchv1.CronJob) },
+	"policy/v1/PodDisruptionBudget":      func() any { return new(policyv1.PodDisruptionBudget) },
+	"networking.k8s.io/v1/Ingress":       func() any { return new(networkingv1.Ingress) },
 	"networking.k8s.io/v1/NetworkPolicy": func() any { return new(networkingv1.NetworkPolicy) },
 }
 
