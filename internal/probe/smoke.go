@@ -128,6 +128,9 @@ func ready(ctx context.Context, v *Visit) []Finding {
 		if f.Do == "" {
 			f.Do = "the service's log says more"
 		}
+		if v.ready.Checks["database"].Status == "failing" && (name == "migrations" || name == "queue") {
+			f.Do = "it is in the database: mend that first"
+		}
 		if code, ok := tolerated[name]; ok && c.Status == "warning" && c.Code == code {
 			f = Finding{About: name, Outcome: Pass, Seen: "a note: " + c.Detail}
 		}
@@ -267,7 +270,7 @@ func eventStream(ctx context.Context, v *Visit) []Finding {
 		return fail(err.Error(), "does a proxy keep the stream back? It must not buffer text/event-stream")
 	}
 	v.stream = true
-	return pass(fmt.Sprintf("a snapshot, of %d open pull requests", len(s.Pulls)))
+	return pass(fmt.Sprintf("a snapshot; open pull requests in it: %d", len(s.Pulls)))
 }
 
 // noEntry says why the stream could not be read, where the answer tells.
@@ -420,6 +423,20 @@ func answered(status int) string {
 	return "the service's log says more"
 }
 
+// unready is why the service takes nothing, when that is its answer: what it has just met, /ready tells now and may not have
+// known before.
+func (v *Visit) unready(ctx context.Context, a answer) string {
+	if a.status != http.StatusServiceUnavailable {
+		return ""
+	}
+	r, err := v.ask(ctx, http.MethodGet, "/ready", nil)
+	var now stateAnswer
+	if err != nil || json.Unmarshal(r.body, &now) != nil {
+		return ""
+	}
+	return trouble(now, "failing")
+}
+
 const noSecret = "there is no secret here to sign with"
 
 func signedPing(ctx context.Context, v *Visit) []Finding {
@@ -438,7 +455,7 @@ func signedPing(ctx context.Context, v *Visit) []Finding {
 		return fail("the secret here is not the one of the service: "+a.text(),
 			"find out which of the two GitHub signs with, and set the other: WEBHOOK_SECRET here, or where the service runs")
 	case a.status != http.StatusAccepted:
-		return fail("it is answered "+a.text(), answered(a.status))
+		return fail("it is answered "+a.text()+v.unready(ctx, a), answered(a.status))
 	}
 	if status := receipt(a, id); status != "accepted" {
 		return fail("a delivery that is new is answered "+a.text(), "is it this service that answers?")

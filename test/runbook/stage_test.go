@@ -27,7 +27,8 @@ const (
 type stage struct {
 	t     *testing.T
 	hub   *githubtest.Server
-	mira  *githubtest.User
+	mira  *githubtest.User // whose token the service has
+	noa   *githubtest.User // whose it gets in its place
 	repo  *githubtest.Repo
 	hook  *githubtest.Hook
 	home  string // the machine's files
@@ -118,7 +119,9 @@ func (s *stage) github() {
 	s.repo = s.hub.Repo("octo/app", githubtest.RepoOptions{Files: map[string]string{
 		"README.md": "# app\n", ".github/pr-manager.yml": "version: 1\nlabels:\n  docs: { files: [\"*.txt\"] }\n",
 	}})
+	s.noa = s.hub.User("noa")
 	s.repo.Grant(s.mira, githubtest.CanAdmin)
+	s.repo.Grant(s.noa, githubtest.CanAdmin)
 	s.repo.Push("topic", map[string]string{"a.txt": "a\n"}, "Write a", s.mira)
 	s.repo.Open(s.mira, "topic", "main", "Write a", "")
 	l, err := net.Listen("tcp", ":8080")
@@ -188,6 +191,9 @@ func (s *stage) composed() *engine {
 	s.write("deploy/tls/site.pem", cert+key)
 	e := newEngine(s.t, s.dir, func(string) string { return testenv.Binary(s.t) })
 	path, address := e.listen()
+	if err := os.Symlink(testenv.Binary(s.t), filepath.Join(path, "github-pr-manager")); err != nil {
+		s.t.Fatal(err)
+	}
 	s.env = append(s.env, "PATH="+path+":"+os.Getenv("PATH"), "RUNBOOK_ENGINE="+address)
 	s.shell = newShell(s.t, s.dir, s.env)
 	return e
