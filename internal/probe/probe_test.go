@@ -366,6 +366,11 @@ func TestCertificatesThatCantBeBelieved(t *testing.T) {
 	if all := Run(t.Context(), Service{URL: server.URL}, Smoke()[:1], func(Result) {}); all[0].Outcome != Pass {
 		t.Errorf("a service on this machine with a certificate of its own: %+v", all[0])
 	}
+	kept := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer kept.Close()
+	if f := metrics(t.Context(), &Visit{Service: Service{URL: kept.URL, Timeout: time.Second}}); f[0].Outcome != Skipped {
+		t.Errorf("metrics that are kept from the public address: %+v, want skipped", f)
+	}
 	if all := Run(t.Context(), Service{URL: strings.Replace(server.URL, "https", "http", 1)}, Smoke()[:1], func(Result) {}); all[0].Outcome != Fail {
 		t.Errorf("http to a port that speaks TLS: %+v", all[0])
 	} else {

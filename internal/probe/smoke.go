@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -150,6 +151,9 @@ func metrics(ctx context.Context, v *Visit) []Finding {
 	if err != nil {
 		return fail(err.Error(), unreachable(err))
 	}
+	if a.status == http.StatusForbidden && v.public() {
+		return skip("it is kept from the public address (403), as it may be; --url with the service's own address looks at it")
+	}
 	if a.status != http.StatusOK {
 		return fail("/metrics answers "+a.text(), "does a proxy keep it back? Prometheus needs it; --url may name the service itself")
 	}
@@ -164,6 +168,12 @@ func metrics(ctx context.Context, v *Visit) []Finding {
 		return fail("without "+strings.Join(missing, ", "), "alerts about these can't fire: is it this service that answers, and which version?")
 	}
 	return pass(fmt.Sprintf("%d series, among them all of the contract's", len(there)))
+}
+
+// public reports whether the service is asked at an address for everybody: by HTTPS, or by the name of another machine.
+func (v *Visit) public() bool {
+	u, err := url.Parse(v.URL)
+	return err == nil && (u.Scheme == "https" || !own(u.Hostname()))
 }
 
 // values returns the sample of each series without labels, or one of those with, by name.

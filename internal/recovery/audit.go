@@ -68,7 +68,7 @@ func absent(log []pull.Sending, h pull.Hook, since, now time.Time, restores []pu
 		g := groups[guid]
 		acked := !g.ok.IsZero()
 		behind := acked && slices.ContainsFunc(restores, func(r pull.Restore) bool { return r.Explains(g.ok, young) })
-		if acked && (g.ok.Before(since) && !behind || now.Sub(g.ok) < young) {
+		if acked && !behind && (g.ok.Before(since) || now.Sub(g.ok) < young) {
 			continue
 		}
 		s := g.newest

@@ -28,9 +28,8 @@ const operatorToken = "a-dashboard-token-for-tests-only"
 
 // A patient is a service, and what its operator has in hand to look at it with.
 type patient struct {
-	process *testenv.Process
-	url     string
-	env     []string // of the tools
+	url string
+	env []string // of the tools
 }
 
 // A tool is one of the three tests.
@@ -70,7 +69,7 @@ func integration(t *testing.T, p patient) testenv.Result {
 func admit(t *testing.T, more ...string) patient {
 	t.Helper()
 	p := testenv.Start(t, testenv.Options{Env: append(ward(hub(t, nil)), more...)})
-	return patient{p, p.URL, operator(more...)}
+	return patient{p.URL, operator(more...)}
 }
 
 // ward is the environment of a service that wants for nothing but a database.
@@ -130,7 +129,7 @@ func certified(t *testing.T, until time.Time, more ...string) patient {
 	}
 	port := testenv.FreePort(t)
 	address := fmt.Sprintf("https://localhost:%d", port)
-	p := testenv.Start(t, testenv.Options{NoWait: true, Env: append(ward(hub(t, nil)), append([]string{
+	testenv.Start(t, testenv.Options{NoWait: true, Env: append(ward(hub(t, nil)), append([]string{
 		fmt.Sprintf("PORT=%d", port), "TLS_CERT_FILE=" + certFile, "TLS_KEY_FILE=" + keyFile, "PUBLIC_URL=" + address,
 	}, more...)...)})
 	blind := &http.Client{Timeout: time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
@@ -142,7 +141,7 @@ func certified(t *testing.T, until time.Time, more ...string) patient {
 		res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	})
-	return patient{p, address, append(operator(append(more, "PUBLIC_URL="+address)...), "SSL_CERT_FILE="+certFile)}
+	return patient{address, append(operator(append(more, "PUBLIC_URL="+address)...), "SSL_CERT_FILE="+certFile)}
 }
 
 func TestToolsPassOnAHealthyService(t *testing.T) {
@@ -155,8 +154,16 @@ func TestToolsPassOnAHealthyService(t *testing.T) {
 			dir := t.TempDir()
 			return certified(t, time.Now().Add(60*24*time.Hour), "DATABASE_URL="+sqliteIn(dir), "DATA_DIR="+filepath.Join(dir, "data"))
 		}},
-		{"PostgreSQL, Redis", func(t *testing.T) patient {
-			return admit(t, "DATABASE_URL="+testenv.Postgres(t), "REDIS_URL="+testenv.Redis(t).URL)
+		{"PostgreSQL, Redis, two replicas behind HAProxy", func(t *testing.T) patient {
+			h := testenv.HAProxy(t)
+			data := []string{"DATABASE_URL=" + testenv.Postgres(t), "REDIS_URL=" + testenv.Redis(t).URL, "PUBLIC_URL=" + h.TLS}
+			for n := 1; n <= 2; n++ {
+				// HAProxy's look at /ready is what is waited for: a replica has an address of its own.
+				testenv.Start(t, testenv.Options{NoWait: true, Env: slices.Concat(ward(hub(t, nil)), data, h.Environ(n))})
+			}
+			h.Names("blue", 1, 2)
+			h.Await(t, "blue", 2)
+			return patient{h.TLS, append(operator(data...), "SSL_CERT_FILE="+filepath.Join(h.Dir, "tls", "site.pem"))}
 		}},
 	} {
 		t.Run(healthy.name, func(t *testing.T) {

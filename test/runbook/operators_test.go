@@ -51,7 +51,7 @@ func operators(t *testing.T, replicas int) {
 		return
 	}
 	page := commands(t, operatorsPage(t))
-	w := &walk{stage: newStage(t), replicas: replicas, kept: map[string]string{}}
+	w := &walk{stage: newStage(t), replicas: replicas, url: "http://localhost:3001", kept: map[string]string{}}
 	w.e = w.composed()
 	w.faster()
 	w.must(compose + "up -d --scale github-pr-manager=" + strconv.Itoa(replicas))
@@ -323,7 +323,6 @@ func operatorsRows() []row {
 		{section: "Complete Environment Recreation", text: "git clone https://github.com/brandonlacoste9-tech/adgenxai.git", before: func(w *walk) {
 			w.must(compose + "down -v")
 			w.must("cp .env ../filled-in.env; unset WEBHOOK_SECRET GITHUB_TOKEN; cd ..")
-			w.must("mv adgenxai upstream && git config --global --replace-all url.$PWD/upstream.insteadOf https://github.com/brandonlacoste9-tech/adgenxai.git")
 			w.kept["begun"] = time.Now().Format(time.RFC3339Nano)
 		}, want: says()},
 		{section: "Complete Environment Recreation", text: "cd adgenxai/agents/github-pr-manager", want: says()},
