@@ -67,6 +67,7 @@ tools: ## Build the pinned tools and print their versions
 	$(TOOL) gofumpt -version
 	$(TOOL) staticcheck -version
 	$(TOOL) govulncheck -version
+	$(TOOL) actionlint -version
 
 screenshots: build ## Take docs/screenshot.png from the running demo (needs `make setup`)
 	@scripts/screenshots

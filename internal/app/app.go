@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/dashboard"
@@ -39,6 +40,9 @@ const stuckAfter = 30 * time.Second
 // stalledAfter is how long it may take before deliveries go elsewhere: their senders have been answered 503 by then.
 const stalledAfter = 2 * time.Second
 
+// askedWait is how long /ready waits for the first question to GitHub to be answered: less than a check may take.
+const askedWait = 800 * time.Millisecond
+
 // purgeEvery is how often what is older than the retention is removed.
 const purgeEvery = time.Hour
 
@@ -51,6 +55,8 @@ type Options struct {
 
 	// GitHub carries requests to GitHub; nil: the network.
 	GitHub http.RoundTripper
+	// Self asks the service itself, and its public address, for the doctor; nil: a client of its own.
+	Self *http.Client
 	// Listener takes the place of HOST and PORT. NoListener serves nobody: tests call Handler.
 	Listener   net.Listener
 	NoListener bool
@@ -58,6 +64,8 @@ type Options struct {
 	Demo bool
 	// Poll is how often to look for what other replicas or commands have left in the database; 0 is a second.
 	Poll time.Duration
+	// Ask is how often to ask GitHub how we stand with it while nothing else does; 0 is a minute.
+	Ask time.Duration
 	// StoreClock and StoreHook are the store's, for tests.
 	StoreClock func() time.Time
 	StoreHook  func(op string, committed bool) error
@@ -81,6 +89,7 @@ type App struct {
 	handler    http.Handler
 	listener   net.Listener
 	certs      *certificate
+	watched    *watchedCertificates
 	stats      stats
 }
 
@@ -109,6 +118,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 			return nil, err
 		}
 	}
+	a.watched = &watchedCertificates{paths: cfg.Certificates, log: a.log}
 	if o.Secrets == nil {
 		a.o.Secrets = &telemetry.Secrets{}
 	}
@@ -163,7 +173,7 @@ func New(ctx context.Context, cfg Config, o Options) (_ *App, err error) {
 func (a *App) connect(ctx context.Context, beside bool) (err error) {
 	a.github, err = github.New(github.Options{
 		API: a.cfg.GitHubAPI, Token: a.cfg.Secrets.Token, AppID: a.cfg.AppID, AppKey: a.cfg.Secrets.AppKey,
-		HTTP: a.o.GitHub, Metrics: a.metrics, Logger: a.log, Parked: a.parked, Waits: a.waits,
+		HTTP: a.o.GitHub, Ask: a.o.Ask, Metrics: a.metrics, Logger: a.log, Parked: a.parked, Waits: a.waits,
 	})
 	if err != nil {
 		return err
@@ -196,7 +206,7 @@ func (a *App) routes() http.Handler {
 	mux.HandleFunc("/ready", a.health.ServeReady)
 	mux.Handle("/metrics", a.metrics.Handler(a.log))
 	mux.Handle("/", a.dashboard)
-	return exact(mux)
+	return AccessLog(a.cfg.AccessLog, a.cfg.TrustedProxies, a.log, exact(mux))
 }
 
 // watch registers what /health, /ready and the gauges look at.
@@ -229,25 +239,7 @@ func (a *App) watch() {
 			return telemetry.Check{Status: telemetry.CheckOK}
 		})
 	}
-	a.health.Register("github", false, func(context.Context) telemetry.Check {
-		switch {
-		case !a.github.Configured():
-			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "no credentials (GITHUB_APP_ID or GITHUB_TOKEN): the service keeps deliveries and does nothing"}
-		case !a.cfg.AgentsEnabled:
-			return telemetry.Check{Status: telemetry.CheckWarning, Detail: "AGENTS_ENABLED=false: observes only"}
-		}
-		if since, auth, ok := a.github.Trouble(); ok {
-			what := "GitHub can't be reached, or answers with errors of its own"
-			if auth {
-				what = "GitHub does not accept the credentials"
-			}
-			return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("%s, since %s UTC; what is due waits", what, since.UTC().Format("15:04:05"))}
-		}
-		if skew := a.github.Skew(); skew.Abs() > time.Minute {
-			return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("this machine's clock is %s off GitHub's", skew.Round(time.Second))}
-		}
-		return telemetry.Check{Status: telemetry.CheckOK}
-	})
+	a.health.Register("github", false, a.githubCheck)
 	a.health.Register("recovery", false, func(context.Context) telemetry.Check { return a.recovery.Health() })
 	a.health.Register("queue", false, func(ctx context.Context) telemetry.Check {
 		p, paused, err := a.store.Paused(ctx)
@@ -261,15 +253,49 @@ func (a *App) watch() {
 		}
 		return telemetry.Check{Status: telemetry.CheckWarning, Detail: fmt.Sprintf("paused since %s UTC; queue resume ends that", p.Since.UTC().Format("2006-01-02 15:04:05"))}
 	})
+	if a.certs != nil || len(a.cfg.Certificates) > 0 {
+		a.health.Register("certificate", false, func(context.Context) telemetry.Check { return a.certificateCheck(time.Now()) })
+	}
 	a.health.RegisterStuck("writer", func() bool { return a.inbox.Writing() > stuckAfter })
 	a.metrics.Gauge("github_webhook_queue_length", "Deliveries accepted and not yet processed, all replicas.", func() float64 { return a.stat().queue })
 	a.metrics.Gauge("github_dead_letters", "Deliveries that failed too often and wait for a person.", func() float64 { return a.stat().dead })
 	a.metrics.Gauge("github_oldest_delivery_seconds", "Age of the oldest delivery that is not yet processed.", func() float64 { return a.stat().oldest })
 	a.metrics.Gauge("github_oldest_due_seconds", "How long the most overdue key has been due.", func() float64 { return a.stat().overdue })
 	a.metrics.Gauge("github_audit_lag_seconds", "For how long GitHub's log of deliveries has not been compared with what is here.", a.recovery.Lag)
+	a.metrics.Gauge("github_certificate_expiry_timestamp_seconds", "When the certificate that is served expires, the earliest of all, in seconds since 1970; 0 while none is known.", a.certificateExpiry)
 	a.metrics.Gauge("github_last_backup_timestamp_seconds", "When the last backup was taken, in seconds since 1970; 0 when none is known.", func() float64 { return a.stat().backup })
 	a.metrics.Gauge("github_sqlite_wal_bytes", "Length of SQLite's write-ahead log; 0 on PostgreSQL.", func() float64 { return float64(a.store.LogBytes()) })
 	a.metrics.Gauge("github_event_stream_clients", "Clients of /webhook/events.", func() float64 { return float64(a.dashboard.Clients()) })
+}
+
+// githubCheck says what GitHub's last answers, or their absence, mean for what the service is to do. The service asks by
+// itself ([github.Client.Watch]); the first question is waited for, so that nobody is told that all is well before it is known.
+func (a *App) githubCheck(ctx context.Context) telemetry.Check {
+	if !a.github.Configured() {
+		return telemetry.Check{Status: telemetry.CheckWarning, Detail: "no credentials (GITHUB_APP_ID or GITHUB_TOKEN): the service keeps deliveries and does nothing"}
+	}
+	soon, done := context.WithTimeout(ctx, askedWait)
+	defer done()
+	var words []string
+	if !a.github.Asked(soon) {
+		words = append(words, "GitHub has not answered since the start")
+	}
+	if skew := a.github.Skew(); skew.Abs() > time.Minute {
+		words = append(words, fmt.Sprintf("this machine's clock is %s off GitHub's: set it right", skew.Round(time.Second).Abs()))
+	}
+	if what, since, ok := a.github.Trouble(); ok {
+		words = append(words, fmt.Sprintf("%s, since %s UTC; what is due waits", what, since.UTC().Format("15:04:05")))
+	}
+	if what := a.github.Lacks(); what != "" {
+		words = append(words, what)
+	}
+	if len(words) > 0 {
+		return telemetry.Check{Status: telemetry.CheckWarning, Detail: strings.Join(words, "; ")}
+	}
+	if !a.cfg.AgentsEnabled { // as the operator wants it: a release that is only tried out passes its smoke test
+		return telemetry.Check{Status: telemetry.CheckOK, Detail: "AGENTS_ENABLED=false: observes only"}
+	}
+	return telemetry.Check{Status: telemetry.CheckOK}
 }
 
 // databaseCheck says in a few words, and without a host or a name, what is wrong with the database: what the last write

@@ -48,7 +48,7 @@ type Config struct {
 	RedisURL    Secret
 	QueueKey    string
 
-	Workers       int
+	Workers       int // 0: this process keeps deliveries and shows pages, and others do the work
 	Lease         time.Duration
 	SweepInterval time.Duration
 	AuditInterval time.Duration
@@ -61,9 +61,11 @@ type Config struct {
 	StreamClients   int               // of the event stream, at most
 	TLSCertFile     string            // both or none
 	TLSKeyFile      string
+	Certificates    []string // PEM files, or directories of them, whose expiry is watched for whoever ends TLS
 
 	LogLevel    slog.Level
 	LogFormat   string // "json", "text", or "": JSON, and text on a terminal
+	AccessLog   string // one of the Access constants
 	DataDir     string
 	HeapDumpDir string
 }
@@ -135,6 +137,7 @@ func Default() Config {
 		RateLimit:       visitor.RateLimit{Enabled: true, Max: 100, Window: time.Minute},
 		StreamClients:   1000,
 		LogLevel:        slog.LevelInfo,
+		AccessLog:       AccessSome,
 		DataDir:         "data",
 		HeapDumpDir:     "data",
 	}
@@ -147,20 +150,29 @@ func Default() Config {
 // All problems are found at once; the error is then a *[ConfigError]. The returned Config's Secrets read the same
 // sources again when they are reloaded.
 func Load(environ []string, readFile func(string) ([]byte, error), dotenv string) (Config, []Warning, error) {
-	c, values, warnings, err := load(environ, readFile, dotenv)
+	l := &loader{readFile: readFile}
+	c, values, err := l.load(environ, dotenv)
 	if err != nil {
-		return Config{}, warnings, err
+		return Config{}, l.warnings, err
 	}
 	c.Secrets = NewSecrets(values)
 	c.Secrets.reload = func() (SecretValues, error) {
-		_, v, _, err := load(environ, readFile, dotenv)
+		_, v, err := (&loader{readFile: readFile}).load(environ, dotenv)
 		return v, err
 	}
-	return c, warnings, nil
+	for _, name := range []string{"WEBHOOK_SECRET", "GITHUB_TOKEN", "GITHUB_PRIVATE_KEY", "DASHBOARD_TOKEN"} {
+		switch path, dir := l.vars[name+"_FILE"], l.vars["SECRETS_DIR"]; {
+		case path != "":
+			c.Secrets.files = append(c.Secrets.files, path)
+		case dir != "": // it may come
+			c.Secrets.files = append(c.Secrets.files, filepath.Join(dir, secretFiles[name]))
+		}
+	}
+	c.Secrets.read = c.Secrets.stamps()
+	return c, l.warnings, nil
 }
 
-func load(environ []string, readFile func(string) ([]byte, error), dotenv string) (Config, SecretValues, []Warning, error) {
-	l := &loader{readFile: readFile}
+func (l *loader) load(environ []string, dotenv string) (Config, SecretValues, error) {
 	l.gather(environ, dotenv)
 	c := Default()
 
@@ -196,7 +208,10 @@ func load(environ []string, readFile func(string) ([]byte, error), dotenv string
 	l.redis(&c.RedisURL)
 	l.queueKey(&c.QueueKey)
 
-	l.integer("WORKERS", &c.Workers, 1, 256)
+	l.integer("WORKERS", &c.Workers, 0, 256)
+	if c.Workers == 0 && strings.HasPrefix(c.DatabaseURL.Reveal(), "sqlite:") {
+		l.problem("WORKERS", "is 0 on SQLite, where there is no other process that could do the work: want a whole number from 1 to 256, or PostgreSQL")
+	}
 	l.duration("LEASE", &c.Lease, time.Second, 10*time.Minute)
 	l.duration("SWEEP_INTERVAL", &c.SweepInterval, time.Second, maxInterval)
 	l.duration("AUDIT_INTERVAL", &c.AuditInterval, time.Second, maxInterval)
@@ -213,12 +228,14 @@ func load(environ []string, readFile func(string) ([]byte, error), dotenv string
 	l.integer("EVENT_STREAM_CLIENTS", &c.StreamClients, 1, mostConnections)
 
 	l.logging(&c.LogLevel, &c.LogFormat)
+	l.accessLog(&c.AccessLog)
 	l.certificate(&c.TLSCertFile, &c.TLSKeyFile)
+	l.paths("CERTIFICATE_FILES", &c.Certificates)
 
 	if len(l.problems) > 0 {
-		return Config{}, SecretValues{}, l.warnings, &ConfigError{Problems: l.problems}
+		return Config{}, SecretValues{}, &ConfigError{Problems: l.problems}
 	}
-	return c, v, l.warnings, nil
+	return c, v, nil
 }
 
 // Address is what the service listens on, as net.Listen takes it.
@@ -311,8 +328,14 @@ var variables = map[string]bool{
 	"DASHBOARD_ORIGIN": false, "DASHBOARD_TOKEN": true,
 	"RATE_LIMIT_ENABLED": false, "RATE_LIMIT_MAX_REQUESTS": false, "RATE_LIMIT_WINDOW_MS": false,
 	"EVENT_STREAM_CLIENTS": false,
-	"LOG_LEVEL":            false, "LOG_FORMAT": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false,
-	"RETENTION_DAYS": false, "DATA_DIR": false, "HEAP_DUMP_DIR": false, "AGENTS_ENABLED": false,
+	"LOG_LEVEL":            false, "LOG_FORMAT": false, "ACCESS_LOG": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false, "CERTIFICATE_FILES": false,
+	"RETENTION_DAYS": false, "DATA_DIR": false, "HEAP_DUMP_DIR": false, "SECRETS_DIR": false, "AGENTS_ENABLED": false,
+}
+
+// secretFiles are what the files in SECRETS_DIR are called: as `setup` names them, and everything else like its variable.
+var secretFiles = map[string]string{
+	"WEBHOOK_SECRET": "webhook-secret", "GITHUB_TOKEN": "github-token", "GITHUB_PRIVATE_KEY": "private-key.pem",
+	"DATABASE_URL": "database-url", "REDIS_URL": "redis-url", "DASHBOARD_TOKEN": "dashboard-token",
 }
 
 // knownName returns the variable that name sets, NAME for NAME_FILE, or "".
@@ -345,9 +368,14 @@ func (l *loader) gather(environ []string, dotenv string) {
 	}
 	l.take(env, "")
 	l.nearMisses(env, "")
-	if dotenv == "" {
-		return
+	if dotenv != "" {
+		l.gatherFile(dotenv)
 	}
+	l.secretsDir()
+}
+
+// gatherFile takes what the .env file says of variables that the environment has not set.
+func (l *loader) gatherFile(dotenv string) {
 	file := l.dotenv(dotenv)
 	for name := range file {
 		base := knownName(name)
@@ -360,6 +388,24 @@ func (l *loader) gather(environ []string, dotenv string) {
 	}
 	l.take(file, " in "+dotenv)
 	l.nearMisses(file, " in "+dotenv)
+}
+
+// secretsDir takes the files of SECRETS_DIR for secrets that nothing else has set. A file that is not there is no
+// secret, so that one directory, mounted or filled by whatever keeps the secrets, serves every way to sign in to GitHub.
+func (l *loader) secretsDir() {
+	dir, ok := l.vars["SECRETS_DIR"]
+	if !ok {
+		return
+	}
+	for _, name := range sortedNames(secretFiles) {
+		path := filepath.Join(dir, secretFiles[name])
+		if l.vars[name] != "" || l.vars[name+"_FILE"] != "" {
+			continue
+		}
+		if _, err := l.readFile(path); !errors.Is(err, fs.ErrNotExist) {
+			l.vars[name+"_FILE"] = path
+		}
+	}
 }
 
 func (l *loader) take(vars map[string]string, where string) {
@@ -876,6 +922,21 @@ func (l *loader) directory(name string, out *string) {
 	}
 }
 
+// paths reads a list of files. Whether they are there is seen when they are read: what others write may come later.
+func (l *loader) paths(name string, out *[]string) {
+	s, ok := l.vars[name]
+	if !ok {
+		return
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			l.problem(name, "has an empty part: want paths, separated by commas")
+			return
+		}
+		*out = append(*out, filepath.Clean(part))
+	}
+}
+
 func (l *loader) logging(level *slog.Level, format *string) {
 	if s, ok := l.vars["LOG_LEVEL"]; ok {
 		switch strings.ToLower(s) {
@@ -898,6 +959,19 @@ func (l *loader) logging(level *slog.Level, format *string) {
 		default:
 			l.problem("LOG_FORMAT", "is %s: want json or text", quote(s))
 		}
+	}
+}
+
+func (l *loader) accessLog(out *string) {
+	s, ok := l.vars["ACCESS_LOG"]
+	if !ok {
+		return
+	}
+	switch v := strings.ToLower(s); v {
+	case AccessOff, AccessSome, AccessAll:
+		*out = v
+	default:
+		l.problem("ACCESS_LOG", "is %s: want off, some or all", quote(s))
 	}
 }
 

@@ -7,14 +7,12 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -23,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/visitor"
 )
 
@@ -60,21 +59,6 @@ func pkcs8(t *testing.T, key any) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: b}))
 }
 
-// pair makes a certificate and its key.
-func pair(t *testing.T) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), pkcs8(t, k)
-}
-
 func TestLoadNothing(t *testing.T) {
 	c, warnings, err := Load(nil, files{}.read, ".env")
 	if err != nil || len(warnings) > 0 {
@@ -94,7 +78,7 @@ func TestLoadNothing(t *testing.T) {
 }
 
 func TestLoadEverything(t *testing.T) {
-	cert, key := pair(t)
+	cert, key := testenv.Certificate(t, time.Now().Add(time.Hour))
 	f := files{"c.pem": cert, "k.pem": key, "app.pem": rsaKey()}
 	c, warnings, err := Load([]string{
 		"PORT=3002", "HOST=[::1]", "WEBHOOK_SECRET=first-" + canary + ",second-" + canary, "WEBHOOK_SIGNATURE_VALIDATION=false",
@@ -104,7 +88,7 @@ func TestLoadEverything(t *testing.T) {
 		"DATABASE_URL=postgresql://app:" + canary + "@db:5432/github_agent?sslmode=disable",
 		"REDIS_URL=rediss://:" + canary + "@redis:6380/2", "WEBHOOK_QUEUE_KEY=q", "WORKERS=3", "LEASE=1s", "SWEEP_INTERVAL=1h", "AUDIT_INTERVAL=90s",
 		"DASHBOARD_ORIGIN=http://10.0.0.1:8080", "DASHBOARD_TOKEN=" + canary, "RATE_LIMIT_ENABLED=off", "RATE_LIMIT_MAX_REQUESTS=7",
-		"RATE_LIMIT_WINDOW_MS=900000", "LOG_LEVEL=DEBUG", "LOG_FORMAT=text", "TLS_CERT_FILE=c.pem", "TLS_KEY_FILE=k.pem",
+		"RATE_LIMIT_WINDOW_MS=900000", "LOG_LEVEL=DEBUG", "LOG_FORMAT=text", "TLS_CERT_FILE=c.pem", "TLS_KEY_FILE=k.pem", "CERTIFICATE_FILES=tls/, a.pem",
 		"RETENTION_DAYS=7", "DATA_DIR=/var/lib/x/", "HEAP_DUMP_DIR=/tmp", "AGENTS_ENABLED=no",
 	}, f.read, ".env")
 	if err != nil {
@@ -140,6 +124,7 @@ func TestLoadEverything(t *testing.T) {
 		{"LogLevel", c.LogLevel, slog.LevelDebug},
 		{"LogFormat", c.LogFormat, "text"},
 		{"TLS", c.TLSCertFile + c.TLSKeyFile, "c.pemk.pem"},
+		{"CERTIFICATE_FILES", strings.Join(c.Certificates, "+"), "tls+a.pem"},
 		{"Retention", c.Retention, 7 * 24 * time.Hour},
 		{"DataDir", c.DataDir, "/var/lib/x"},
 		{"HeapDumpDir", c.HeapDumpDir, "/tmp"},
@@ -175,8 +160,8 @@ func TestLoadEverything(t *testing.T) {
 // TestLoadProblems: each wrong value gives one line that names its variable and says what to do, without the value of
 // a secret.
 func TestLoadProblems(t *testing.T) {
-	cert, key := pair(t)
-	_, otherKey := pair(t)
+	cert, key := testenv.Certificate(t, time.Now().Add(time.Hour))
+	_, otherKey := testenv.Certificate(t, time.Now().Add(time.Hour))
 	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -266,8 +251,9 @@ func TestLoadProblems(t *testing.T) {
 		{"WEBHOOK_QUEUE_KEY=a b", `WEBHOOK_QUEUE_KEY is "a b": want the name of a Redis list without spaces`},
 		{"WEBHOOK_QUEUE_KEY=github-pr-manager:x", `WEBHOOK_QUEUE_KEY begins with github-pr-manager:, which this program keeps for its other keys: choose another name`},
 
-		{"WORKERS=0", `WORKERS is "0": want a whole number from 1 to 256`},
-		{"WORKERS=many", `WORKERS is "many": want a whole number from 1 to 256`},
+		{"WORKERS=0", `WORKERS is 0 on SQLite, where there is no other process that could do the work: want a whole number from 1 to 256, or PostgreSQL`},
+		{"WORKERS=-1", `WORKERS is "-1": want a whole number from 0 to 256`},
+		{"WORKERS=many", `WORKERS is "many": want a whole number from 0 to 256`},
 		{"LEASE=30", `LEASE is "30": want a duration with its unit, such as 30s or 5m, from 1s to 10m`},
 		{"LEASE=-30s", `LEASE is "-30s": want a duration with its unit, such as 30s or 5m, from 1s to 10m`},
 		{"SWEEP_INTERVAL=0s", `SWEEP_INTERVAL is "0s": want a duration with its unit, such as 30s or 5m, from 1s to 24h`},
@@ -281,6 +267,7 @@ func TestLoadProblems(t *testing.T) {
 		{"LOG_FORMAT=xml", `LOG_FORMAT is "xml": want json or text`},
 		{"DASHBOARD_TOKEN=" + canary + "\n", `DASHBOARD_TOKEN contains a space, a line break or another character that no token has: write the token alone`},
 
+		{"CERTIFICATE_FILES=a.pem,,b.pem", `CERTIFICATE_FILES has an empty part: want paths, separated by commas`},
 		{"TLS_CERT_FILE=c.pem", `TLS_CERT_FILE is set without TLS_KEY_FILE: set both to serve HTTPS, or none`},
 		{"TLS_KEY_FILE=k.pem", `TLS_KEY_FILE is set without TLS_CERT_FILE: set both to serve HTTPS, or none`},
 		{"TLS_CERT_FILE=absent & TLS_KEY_FILE=k.pem", `TLS_CERT_FILE names "absent", which can't be read: file does not exist`},
@@ -312,7 +299,10 @@ func TestLoadProblems(t *testing.T) {
 
 func TestLoadDotenv(t *testing.T) {
 	load := func(text string, environ ...string) (Config, []Warning, error) {
-		return Load(environ, files{".env": text, "token": canary + "\n", "multi": "one-" + canary + "\r\ntwo,with-" + canary + "\r\n"}.read, ".env")
+		return Load(environ, files{
+			".env": text, "token": canary + "\n", "multi": "one-" + canary + "\r\ntwo,with-" + canary + "\r\n",
+			"run/github-token": canary + "-dir\n", "denied/webhook-secret": "!",
+		}.read, ".env")
 	}
 
 	c, _, err := load("\xef\xbb\xbf# comment\nexport PORT=3005\nWEBHOOK_SECRET='with$dollar-and-#hash'\n")
@@ -334,6 +324,22 @@ func TestLoadDotenv(t *testing.T) {
 	if got := fmt.Sprintf("%q", c.Secrets.Webhook()); err != nil || got != fmt.Sprintf("%q", []string{"one-" + canary, "two,with-" + canary}) {
 		t.Errorf("Load(WEBHOOK_SECRET_FILE) = %s, %v", got, err)
 	}
+	// A file of SECRETS_DIR is taken where nothing else has set the secret, and one that is not there is no mistake.
+	for _, tt := range []struct{ dotenv, env, want string }{
+		{"", "SECRETS_DIR=run", canary + "-dir"},
+		{"SECRETS_DIR=run\n", "LEASE=1m", canary + "-dir"},
+		{"GITHUB_TOKEN=from-dotenv\n", "SECRETS_DIR=run", "from-dotenv"},
+		{"SECRETS_DIR=run\n", "GITHUB_TOKEN_FILE=token", canary},
+		{"", "SECRETS_DIR=elsewhere", ""},
+	} {
+		if c, _, err = load(tt.dotenv, tt.env); err != nil || c.Secrets.Token() != tt.want {
+			t.Errorf("Load(%q, .env %q).Token = %q, %v, want %q", tt.env, tt.dotenv, c.Secrets.Token(), err, tt.want)
+		}
+	}
+	if _, _, err = load("", "SECRETS_DIR=denied"); err == nil || !strings.Contains(err.Error(), `WEBHOOK_SECRET_FILE names "denied/webhook-secret", which can't be read`) {
+		t.Errorf("Load(a secret that can't be read) = %v, want it named", err)
+	}
+
 	if _, _, err = load("GITHUB_TOKEN=a\nGITHUB_TOKEN_FILE=token\n"); err == nil || err.Error() != "GITHUB_TOKEN and GITHUB_TOKEN_FILE are both set in .env: keep one" {
 		t.Errorf("Load(both in .env): %v", err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/doctor"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
@@ -48,12 +49,17 @@ func (a *App) Run(ctx context.Context) error {
 	if a.hints != nil {
 		part(&keepers, keeping, "queue in Redis", a.hints.Run)
 	}
-	part(&workers, working, "intake", a.intake.Run)
-	part(&workers, working, "reconciler", a.reconciler.Run)
-	part(&workers, working, "recovery", a.recovery.Run)
+	if a.cfg.Workers > 0 {
+		part(&workers, working, "intake", a.intake.Run)
+		part(&workers, working, "reconciler", a.reconciler.Run)
+		part(&workers, working, "recovery", a.recovery.Run)
+	}
+	a.github.WillWatch()
+	part(&workers, working, "look at GitHub", a.github.Watch)
 	part(&workers, working, "dashboard", a.dashboard.Run)
 	part(&workers, working, "store upkeep", a.store.Maintain)
 	part(&workers, working, "retention", a.retain)
+	part(&keepers, keeping, "secrets", a.watchSecrets)
 
 	var server *http.Server
 	if a.listener != nil {
@@ -173,16 +179,44 @@ func (a *App) Reload() error {
 	changed, err := a.cfg.Secrets.Reload()
 	if err == nil {
 		a.hide()
+		a.github.Recheck()
 	}
 	if cerr := a.certs.reload(); cerr != nil {
 		err = errors.Join(err, cerr)
 	}
+	a.watched.forget()
 	if err != nil {
 		a.log.Error("reload", telemetry.KeyErr, err)
 		return err
 	}
 	a.log.Info("reloaded secrets and certificates", "changed", changed)
 	return nil
+}
+
+// secretsLook is how often the files of secrets are looked at. One that has changed is read at the look after: whoever
+// writes it may be in the middle.
+const secretsLook = 5 * time.Second
+
+// watchSecrets takes up what is new in the files of secrets without a signal, which not everybody can send.
+func (a *App) watchSecrets(ctx context.Context) error {
+	s := a.cfg.Secrets
+	if len(s.files) == 0 {
+		return nil
+	}
+	t := time.NewTicker(secretsLook)
+	defer t.Stop()
+	for last := s.stamps(); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		now := s.stamps()
+		if now == last && s.stale(now) {
+			_ = a.Reload() // it logs what came of it
+		}
+		last = now
+	}
 }
 
 // HeapProfile writes a heap profile and logs where (SIGUSR2).
@@ -241,8 +275,10 @@ func owner() string {
 func listen(ctx context.Context, address string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		_, port, _ := net.SplitHostPort(address)
-		return nil, fmt.Errorf("port %s is already in use: see who holds it with `ss -ltnp | grep :%s`, or set PORT to another one", port, port)
+		_, text, _ := net.SplitHostPort(address)
+		if port, err := strconv.Atoi(text); err == nil {
+			return nil, errors.New(doctor.PortTaken(port))
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)

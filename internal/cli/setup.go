@@ -25,6 +25,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/app"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
 // manifestLife is how long GitHub lets the three steps of the manifest flow take.
@@ -258,18 +259,8 @@ func (s *setup) manifest() manifest {
 		Name: s.name, URL: s.homepage, Redirect: s.self + "/callback",
 		Hook:        manifestHook{URL: s.webhookURL, Active: true},
 		Description: "Labels, explains and merges pull requests by the policy in .github/pr-manager.yml.",
-		Permissions: map[string]string{
-			"metadata":      "read",
-			"contents":      "write", // merge, delete branches, read the policy
-			"pull_requests": "write",
-			"issues":        "write", // labels
-			"checks":        "write", // the report
-			"statuses":      "write",
-		},
-		Events: []string{
-			"pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment", "check_run",
-			"check_suite", "status", "push",
-		},
+		Permissions: pull.AppPermissions(),
+		Events:      pull.AppEvents(),
 	}
 }
 

@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by release builds with -ldflags "-X …/internal/cli.version=v1.2.3". Any other build tells what the Go
-// tool found in the repository.
-var version string
+// version is set by release builds with -ldflags "-X …/internal/cli.version=v1.2.3", and commit by builds that see no
+// repository, as in an image. Any other build tells what the Go tool found.
+var version, commit string
 
 // A Build says what is running.
 type Build struct {
@@ -43,6 +43,9 @@ func ThisBuild() Build {
 		}
 	}
 	b.Commit += modified
+	if commit != "" {
+		b.Commit = commit
+	}
 	return b
 }
 

@@ -421,6 +421,18 @@ func (h *Hints) ask(ctx context.Context) (lost bool, err error) {
 
 // judge looks for settings under which Redis throws keys away: the list would lose items, and its length would lie.
 func (h *Hints) judge(info string) {
+	text := h.eviction(info)
+	if text == "" {
+		h.warning.Store(nil)
+		return
+	}
+	if was := h.warning.Swap(&text); was == nil || *was != text {
+		h.log.Error(text)
+	}
+}
+
+// eviction says that Redis may throw the list away, as far as it tells its settings; "" when it won't.
+func (h *Hints) eviction(info string) string {
 	policy := ""
 	for line := range strings.Lines(info) {
 		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:"); ok {
@@ -428,13 +440,30 @@ func (h *Hints) judge(info string) {
 		}
 	}
 	if policy == "" || policy == "noeviction" {
-		h.warning.Store(nil)
-		return
+		return ""
 	}
-	text := fmt.Sprintf("Redis may throw the queue away when it is full (maxmemory-policy is %s): set it to noeviction; no delivery would be lost, but %s would not tell the truth", policy, h.Key)
-	if was := h.warning.Swap(&text); was == nil || *was != text {
-		h.log.Error(text)
+	return fmt.Sprintf("Redis may throw the queue away when it is full (maxmemory-policy is %s): set it to noeviction; no delivery would be lost, but %s would not tell the truth", policy, h.Key)
+}
+
+// Inspect looks at Redis as a command does, and writes nothing: how long the list is, and in one sentence what is wrong
+// with it; "" when all is well.
+func (h *Hints) Inspect(ctx context.Context) (length int64, trouble string) {
+	ctx, done := context.WithTimeout(ctx, probeTimeout)
+	defer done()
+	pipe := h.client.Pipeline()
+	kind, info := pipe.Type(ctx, h.Key), pipe.Info(ctx, "memory")
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	if err := kind.Err(); err != nil {
+		return 0, h.explain(err)
 	}
+	if k := kind.Val(); k != "list" && k != "none" {
+		return 0, h.explain(errWrongType)
+	}
+	length, err := h.Len(ctx)
+	if err != nil {
+		return 0, h.explain(err)
+	}
+	return length, h.eviction(info.Val())
 }
 
 // refill makes the list say what waits. One replica does it at a time.

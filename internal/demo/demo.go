@@ -93,7 +93,7 @@ func New(w *githubtest.Server, o Options) *Cast {
 			"checks": "write", "contents": "write", "pull_requests": "write", "issues": "write", "statuses": "write",
 		},
 		Events: []string{
-			"pull_request", "pull_request_review", "issue_comment", "check_run", "check_suite", "status", "push",
+			"pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment", "check_run", "check_suite", "status", "push",
 		},
 	})
 

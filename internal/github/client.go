@@ -13,10 +13,12 @@
 //
 // Read it from [Client.Snapshot] (one GraphQL query, and its pages) and [Client.Apply] (REST writes), down to send.go
 // (one request and its class), limit.go (budgets, and what GitHub does not answer) and auth.go (tokens). What recovery
-// asks for is in deliveries.go (GitHub's log of deliveries) and sweep.go (a hundred pull requests in a request).
+// asks for is in deliveries.go (GitHub's log of deliveries) and sweep.go (a hundred pull requests in a request). How we
+// stand with GitHub, asked by itself, is in probe.go.
 package github
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +47,8 @@ type Options struct {
 	AppKey func() []byte
 	// HTTP carries the requests; nil is Go's default transport, which knows proxies and private authorities.
 	HTTP http.RoundTripper
+	// Ask is how often Watch asks GitHub while nothing else does; 0 is a minute.
+	Ask time.Duration
 	// Parked is told when GitHub makes a whole scope wait, so that replicas and restarts know it too. It is called
 	// without any lock held, from the request that was told.
 	Parked func(scope pull.Scope, until time.Time, reason string)
@@ -64,18 +68,20 @@ type Client struct {
 	appID   int64
 	appKey  func() []byte
 	http    *http.Client
+	ask     time.Duration
 	parked  func(pull.Scope, time.Time, string)
 	waits   func(context.Context, pull.Scope) (time.Time, string)
 	metrics *telemetry.Metrics
 	log     *slog.Logger
 
-	skew    atomic.Int64 // GitHub's clock minus ours, nanoseconds, as last seen
-	trouble atomic.Pointer[trouble]
-	pages   pageSizes
+	skew     atomic.Int64 // GitHub's clock minus ours, nanoseconds, as last seen
+	standing standing
+	pages    pageSizes
 
-	mu       sync.Mutex
-	limiters map[pull.Scope]*limiter
-	sessions map[int64]*session // by installation
+	mu        sync.Mutex
+	limiters  map[pull.Scope]*limiter
+	sessions  map[int64]*session // by installation
+	signature signature
 }
 
 // New checks the options and returns a client. A key that can't be used is refused here, not at the first request.
@@ -96,12 +102,14 @@ func New(o Options) (*Client, error) {
 		token:    o.Token,
 		appID:    o.AppID,
 		appKey:   o.AppKey,
+		ask:      cmp.Or(o.Ask, probeIdle),
 		parked:   o.Parked,
 		waits:    o.Waits,
 		metrics:  o.Metrics,
 		log:      o.Logger,
 		limiters: map[pull.Scope]*limiter{},
 		sessions: map[int64]*session{},
+		standing: standing{first: make(chan struct{}), again: make(chan struct{}, 1)},
 	}
 	if c.token == nil {
 		c.token = func() string { return "" }
@@ -141,6 +149,10 @@ func New(o Options) (*Client, error) {
 		if _, err := parseKey(key); err != nil {
 			return nil, err
 		}
+	}
+	c.metrics.APIOperations(calls(), outcomes)
+	for _, res := range []resource{restBudget, graphqlBudget} {
+		c.metrics.Budget(string(res), func() float64 { return c.left(res) })
 	}
 	return c, nil
 }
@@ -200,34 +212,6 @@ func (c *Client) InstallationFor(ctx context.Context, owner, repo string) (pull.
 // Skew is how far GitHub's clock was ahead of ours when it last answered; 0 before it did. Tokens of an App are
 // refused when it exceeds a minute.
 func (c *Client) Skew() time.Duration { return time.Duration(c.skew.Load()) }
-
-// A trouble is a row of requests of which GitHub answered none.
-type trouble struct {
-	since time.Time
-	auth  bool // it refuses the credentials, as against no answer worth the name
-}
-
-// Trouble says since when GitHub has not taken part: it refuses the credentials (auth), or it can't be reached or answers
-// with errors of its own. ok is false while the last request was answered, be it with a no.
-func (c *Client) Trouble() (since time.Time, auth, ok bool) {
-	t := c.trouble.Load()
-	if t == nil {
-		return time.Time{}, false, false
-	}
-	return t.since, t.auth, true
-}
-
-// noteTrouble keeps the first of a row, and forgets it when GitHub answers.
-func (c *Client) noteTrouble(f *pull.Fault) {
-	if !unanswered(f) {
-		c.trouble.Store(nil)
-		return
-	}
-	auth := f.Class == pull.FaultAuth
-	if t := c.trouble.Load(); t == nil || t.auth != auth {
-		c.trouble.Store(&trouble{since: time.Now(), auth: auth})
-	}
-}
 
 // us is the account behind a scope. GitHub's viewer is of type User in the schema even for an App.
 func us(scope pull.Scope, id int64, login string) pull.Actor {

@@ -317,25 +317,26 @@ func TestTrouble(t *testing.T) {
 		}
 		away := func() (*http.Response, error) { return nil, errors.New("connection refused") }
 		began := time.Now()
+		const refused = "GitHub does not accept the credentials (GITHUB_TOKEN)"
 		for _, tt := range []struct {
-			name     string
-			answer   func() (*http.Response, error)
-			since    time.Duration
-			auth, ok bool
+			name   string
+			answer func() (*http.Response, error)
+			since  time.Duration
+			words  string
 		}{
-			{"a no", status(422), 0, false, false},
-			{"502", status(502), 10 * time.Second, false, true},
-			{"no answer", away, 10 * time.Second, false, true},
-			{"401", status(401), 30 * time.Second, true, true},
-			{"401 again", status(401), 30 * time.Second, true, true},
-			{"not there", status(404), 0, false, false},
-			{"no answer once more", away, 60 * time.Second, false, true},
+			{"a no", status(422), 0, ""},
+			{"502", status(502), 10 * time.Second, "GitHub answers with errors of its own"},
+			{"no answer", away, 10 * time.Second, "GitHub can't be reached"},
+			{"401", status(401), 30 * time.Second, refused},
+			{"401 again", status(401), 30 * time.Second, refused},
+			{"not there", status(404), 0, ""},
+			{"no answer once more", away, 60 * time.Second, "GitHub can't be reached"},
 		} {
 			answer = tt.answer
 			_, _ = w.do(addBug)
-			since, auth, ok := w.Trouble()
-			if ok != tt.ok || auth != tt.auth || (ok && since.Sub(began).Truncate(10*time.Second) != tt.since) {
-				t.Errorf("after %s: Trouble = %v after the beginning, %v, %v; want %v, %v, %v", tt.name, since.Sub(began), auth, ok, tt.since, tt.auth, tt.ok)
+			words, since, ok := w.Trouble()
+			if ok != (tt.words != "") || words != tt.words || (ok && since.Sub(began).Truncate(10*time.Second) != tt.since) {
+				t.Errorf("after %s: Trouble = %q, %v after the beginning, %v; want %q, %v", tt.name, words, since.Sub(began), ok, tt.words, tt.since)
 			}
 			time.Sleep(time.Until(began.Add(time.Since(began).Truncate(10*time.Second) + 10*time.Second)))
 		}

@@ -100,7 +100,7 @@ func (c *Client) budgetOf(scope pull.Scope, h http.Header, data []byte) {
 		return
 	}
 	now, epoch := time.Now(), got.RateLimit.ResetAt.Unix()
-	c.remember(scope, graphqlBudget, rate{
+	c.limiter(scope).observe(graphqlBudget, rate{
 		limit: got.RateLimit.Limit, remaining: got.RateLimit.Remaining, window: epoch, reset: resetAt(h, epoch, now),
 	}, now)
 }

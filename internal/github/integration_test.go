@@ -18,6 +18,8 @@ import (
 type hub struct {
 	*githubtest.Server
 	t      *testing.T
+	as     string // token or app
+	key    string // the App's, that the client signs with
 	app    *githubtest.App
 	dev    *githubtest.User
 	repo   *githubtest.Repo
@@ -38,7 +40,7 @@ func in(t *testing.T, test func(*testing.T, *hub)) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				h := &hub{Server: s, t: t, dev: s.User("mona")}
+				h := &hub{Server: s, t: t, as: as, dev: s.User("mona")}
 				h.repo = s.Repo("octo/app", githubtest.RepoOptions{Files: map[string]string{
 					"README.md": "# app\n", ".github/pr-manager.yml": "version: 1\n",
 				}})
@@ -52,8 +54,8 @@ func in(t *testing.T, test func(*testing.T, *hub)) {
 				o := github.Options{HTTP: s.Transport(), Parked: func(pull.Scope, time.Time, string) { h.parked++ }}
 				if as == "app" {
 					installation := h.app.Install(h.repo.Owner())
-					key := h.app.PrivateKey()
-					o.AppID, o.AppKey = h.app.ID, func() []byte { return []byte(key) }
+					h.key = h.app.PrivateKey()
+					o.AppID, o.AppKey = h.app.ID, func() []byte { return []byte(h.key) }
 					h.scope = pull.ScopeApp(installation.ID)
 				} else {
 					keeper := s.User("keeper")

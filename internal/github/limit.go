@@ -67,6 +67,7 @@ type need struct {
 	resource resource
 	write    bool
 	content  bool // a write that creates something
+	free     bool // takes nothing of the primary budget
 	lane     pull.Priority
 }
 
@@ -132,7 +133,7 @@ func (l *limiter) closed(n need, now time.Time) (until time.Time, why string) {
 	if l.broken() && l.inFlight > 0 {
 		return now.Add(silenceLeast), trying
 	}
-	if b, ok := l.budgets[n.resource]; ok && now.Before(b.reset) && b.remaining <= n.reserve(b.limit) {
+	if b, ok := l.budgets[n.resource]; ok && !n.free && now.Before(b.reset) && b.remaining <= n.reserve(b.limit) {
 		if b.remaining > 0 {
 			return b.reset, "what is left of GitHub's hourly limit is kept for more urgent work"
 		}
@@ -295,7 +296,7 @@ func (l *limiter) take(n need, now time.Time) {
 	if n.resource == graphqlBudget {
 		l.queries = append(l.queries, now)
 	}
-	if b, ok := l.budgets[n.resource]; ok {
+	if b, ok := l.budgets[n.resource]; ok && !n.free {
 		b.remaining-- // until its answer says what is really left
 		l.budgets[n.resource] = b
 	}
@@ -311,9 +312,8 @@ func (l *limiter) release() {
 	}
 }
 
-// observe keeps what an answer says about a budget and returns the share that is left. Answers overtake one another:
-// within one window less is newer.
-func (l *limiter) observe(res resource, r rate, now time.Time) (ratio float64) {
+// observe keeps what an answer says about a budget. Answers overtake one another: within one window less is newer.
+func (l *limiter) observe(res resource, r rate, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, known := l.budgets[res]
@@ -324,7 +324,6 @@ func (l *limiter) observe(res resource, r rate, now time.Time) (ratio float64) {
 	default:
 		l.budgets[res] = budget(r)
 	}
-	return l.ratio(res, now)
 }
 
 // ratio is the share of a budget that is left: all of it when nothing is known. The caller holds mu.

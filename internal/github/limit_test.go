@@ -185,6 +185,9 @@ func TestLanes(t *testing.T) {
 					t.Errorf("budget = %v, want %v", got, want)
 				}
 				time.Sleep(time.Hour / 2)
+				if got := w.metric(t, "github_api_budget_remaining_ratio", "resource", "graphql"); got != 1 {
+					t.Errorf("budget after the reset = %v with nothing asked since, want 1", got)
+				}
 				if _, err := w.look(); err != nil {
 					t.Errorf("after the reset: %v, want it to go out", err)
 				}

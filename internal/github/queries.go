@@ -3,7 +3,7 @@ package github
 // An operation is one named GraphQL query. A test checks every one against GitHub's published schema.
 type operation struct{ name, text string }
 
-// operations are all there are, for that test.
+// operations are all there are, for that test and for the metrics.
 var operations = []operation{pullRequestQuery, filesQuery, labelsQuery, reviewsQuery, checksQuery, openPullsQuery}
 
 // pageMost is GitHub's largest page.

@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -44,6 +46,7 @@ type call struct {
 	write  bool     // changes something: doubt about its outcome is unclear, not unavailable
 	// content: it creates something, and counts towards GitHub's hourly limit for that.
 	content bool
+	free    bool // it costs nothing of an hourly limit
 	// accept reads the body of a success; nil when there is nothing to read. Its fault is the outcome of the call.
 	accept func(answer) *pull.Fault
 }
@@ -133,7 +136,7 @@ func (c *Client) refused(scope pull.Scope, f *pull.Fault) *pull.Fault {
 }
 
 func (q call) need(ctx context.Context) need {
-	n := need{resource: q.budget, write: q.write, content: q.content, lane: laneOf(ctx)}
+	n := need{resource: q.budget, write: q.write, content: q.content, free: q.free, lane: laneOf(ctx)}
 	if n.resource == "" {
 		n.resource = restBudget
 	}
@@ -218,6 +221,9 @@ func (c *Client) once(ctx context.Context, scope pull.Scope, q call, secret stri
 		a.body, a.broken = nil, fmt.Errorf("the answer is longer than %d MB", maxBody>>20)
 	}
 	c.observe(scope, a)
+	if scope == pull.ScopeToken && a.status != http.StatusUnauthorized {
+		c.standing.scopes(secret, a.header)
+	}
 	return a, nil
 }
 
@@ -244,23 +250,21 @@ func (c *Client) observe(scope pull.Scope, a answer) {
 	default:
 		return // a budget that we don't use
 	}
-	c.remember(scope, res, r, now)
+	c.limiter(scope).observe(res, r, now)
 }
 
-func (c *Client) remember(scope pull.Scope, res resource, r rate, now time.Time) {
-	least := c.limiter(scope).observe(res, r, now)
+// left is the share of a budget that is left, of the scope that has least.
+func (c *Client) left(res resource) float64 {
 	c.mu.Lock()
-	others := make([]*limiter, 0, len(c.limiters))
-	for _, l := range c.limiters {
-		others = append(others, l)
-	}
+	all := slices.Collect(maps.Values(c.limiters))
 	c.mu.Unlock()
-	for _, l := range others {
+	least, now := 1.0, time.Now()
+	for _, l := range all {
 		l.mu.Lock()
 		least = min(least, l.ratio(res, now))
 		l.mu.Unlock()
 	}
-	c.metrics.Budget(string(res), least)
+	return least
 }
 
 // judge puts an answer into its class. It is the one place that does, but for what a 4xx means to a particular write.
@@ -362,9 +366,31 @@ func unanswered(f *pull.Fault) bool {
 	return f != nil && (f.Class == pull.FaultAuth || f.Class == pull.FaultUnavailable || f.Class == pull.FaultUnclear)
 }
 
+// requests are the names of all requests over REST, as the metrics call them.
+var requests = []string{
+	"app.get", "check.create", "check.update", "hook.config", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find", "installation.list",
+	"installation.repositories", "installation.token", "label.add", "label.remove", "limits.get", "merge", "pulls.list", "ref.delete", "ref.get",
+	"repository.get", "repository.survey", "status.create",
+}
+
+// outcomes are how a request can end, as the metrics call it.
+var outcomes = []string{
+	"ok", string(pull.FaultGone), string(pull.FaultRefused), string(pull.FaultPassing), string(pull.FaultMoved), string(pull.FaultUnclear),
+	string(pull.FaultThrottled), string(pull.FaultAuth), string(pull.FaultUnavailable),
+}
+
+// calls are the names of all requests.
+func calls() []string {
+	all := slices.Clone(requests)
+	for _, op := range operations {
+		all = append(all, "graphql."+op.name)
+	}
+	return all
+}
+
 // count tells the metrics, and the scope's limiter, how a request ended.
 func (c *Client) count(scope pull.Scope, q call, f *pull.Fault) {
-	c.noteTrouble(f)
+	c.standing.note(scope, f, time.Now())
 	c.listen(scope, q, f)
 	if f == nil {
 		c.metrics.APICall(q.op, "ok")

@@ -208,3 +208,55 @@ func TestAppManifest(t *testing.T) {
 	eq(t, "pem", fmt.Sprint(o["pem"]), app.PrivateKey())
 	eq(t, "a second time", w.do("", "POST", "/app-manifests/"+code+"/conversions", nil).status, 404)
 }
+
+// TestScopes: a classic token does what its scopes allow, and GitHub names them in every answer; another token has none.
+func TestScopes(t *testing.T) {
+	w := newWorld(t)
+	secret := w.Repo("octo/secret", githubtest.RepoOptions{Private: true})
+	secret.Grant(w.bob, githubtest.CanWrite)
+	w.repo.NewLabel("bug", "d73a4a", "", w.carol)
+	w.open("topic", "a", "a\n")
+	fine := w.bob.NewFineGrainedToken()
+	for _, tt := range []struct {
+		name, token          string
+		scopes               []string
+		write, read, private int
+	}{
+		{"repo", w.bob.Token(), []string{"repo, read:org"}, 200, 200, 200},
+		{"public_repo", w.bob.NewToken("public_repo"), []string{"public_repo"}, 200, 200, 404},
+		{"another one", w.bob.NewToken("gist", "read:user"), []string{"gist, read:user"}, 404, 200, 404},
+		{"none", w.bob.NewToken(), []string{""}, 404, 200, 404},
+		{"fine-grained", fine, nil, 200, 200, 200},
+	} {
+		a := w.do(tt.token, "POST", "/repos/octo/app/issues/1/labels", obj{"labels": []string{"bug"}})
+		eq(t, tt.name+": a write", a.status, tt.write)
+		eq(t, tt.name+": scopes", fmt.Sprint(a.header["X-Oauth-Scopes"]), fmt.Sprint(tt.scopes))
+		a = w.do(tt.token, "GET", "/repos/octo/app/pulls/1", nil)
+		eq(t, tt.name+": a read", a.status, tt.read)
+		eq(t, tt.name+": scopes", fmt.Sprint(a.header["X-Oauth-Scopes"]), fmt.Sprint(tt.scopes))
+		eq(t, tt.name+": a private repository", w.do(tt.token, "GET", "/repos/octo/secret", nil).status, tt.private)
+		a = w.do(tt.token, "GET", "/rate_limit", nil)
+		eq(t, tt.name+": limits", a.status, 200)
+		eq(t, tt.name+": what is left", a.header.Get("X-Ratelimit-Remaining") != "", true)
+	}
+	late := w.bob.NewToken()
+	w.Scopes(late, "repo")
+	eq(t, "a scope that was added later", w.do(late, "GET", "/repos/octo/secret", nil).status, 200)
+}
+
+// TestKeysOverlap: an App may have several private keys, until the old ones are removed.
+func TestKeysOverlap(t *testing.T) {
+	w := newWorld(t)
+	now := time.Now()
+	first := signed(t, w.self.PrivateKey(), fmt.Sprint(w.self.ID), "RS256", now, 5*time.Minute)
+	second := signed(t, w.self.NewKey(), fmt.Sprint(w.self.ID), "RS256", now, 5*time.Minute)
+	eq(t, "the first key beside the second", w.do(first, "GET", "/app", nil).status, 200)
+	eq(t, "the second key", w.do(second, "GET", "/app", nil).status, 200)
+	w.self.RemoveOldKeys()
+	eq(t, "the first key, removed", w.do(first, "GET", "/app", nil).status, 401)
+	eq(t, "the second key, alone", w.do(second, "GET", "/app", nil).status, 200)
+	w.self.Change(githubtest.AppOptions{Permissions: map[string]string{"checks": "read"}, Events: []string{"push"}})
+	a := w.do(second, "GET", "/app", nil).json(t)
+	eq(t, "permissions", fmt.Sprint(a["permissions"]), "map[checks:read metadata:read]")
+	eq(t, "events", fmt.Sprint(a["events"]), "[push]")
+}

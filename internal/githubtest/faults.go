@@ -74,6 +74,13 @@ func (i *Injected) Heal() {
 	i.f.Times = 0
 }
 
+// Heal ends all faults.
+func (s *Server) Heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
 // fault returns the fault that the request meets, if any, and counts it.
 func (s *Server) fault(c *call) *Fault {
 	for _, f := range s.faults {

@@ -664,7 +664,7 @@ func (x *gqlExec) sees(r *Repo) bool {
 	if x.c.auth.token.inst != nil {
 		return x.c.covered(r)
 	}
-	return r.role(x.c.auth.user()) >= CanRead
+	return x.c.role(r) >= CanRead
 }
 
 // forbidden refuses an installation that lacks a permission in a private repository.
@@ -736,7 +736,7 @@ func (x *gqlExec) ofRepo(r *Repo, f *ast.Field, args map[string]any, path []any)
 			}
 			return "READ"
 		}
-		if role := r.role(x.c.auth.user()); role >= CanRead {
+		if role := x.c.role(r); role >= CanRead {
 			return strings.ToUpper(role.String())
 		}
 		return nil

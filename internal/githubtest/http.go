@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -301,7 +302,9 @@ func (s *Server) verify(jwt string) (*App, string) {
 		return nil, "'Issuer' claim ('iss') must be an Integer"
 	}
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	if app.key == nil || rsa.VerifyPKCS1v15(&app.key.PublicKey, crypto.SHA256, sum[:], sig) != nil {
+	if app.key == nil || !slices.ContainsFunc(append(app.older, app.key), func(k *rsa.PrivateKey) bool {
+		return rsa.VerifyPKCS1v15(&k.PublicKey, crypto.SHA256, sum[:], sig) == nil
+	}) {
 		return nil, undecodable
 	}
 	now := float64(s.o.Now().Add(s.knobs.clockSkew).Unix())
@@ -341,8 +344,9 @@ func (s *Server) answer(w http.ResponseWriter, c *call) {
 		out = c.refusal(refused)
 	}
 	c.applied = c.mutates() && out.status < 300
-	if c.op != "rate-limit.get" {
-		c.budget.resource(s, c.resource()).header(s, c.header, c.resource())
+	c.budget.resource(s, c.resource()).header(s, c.header, c.resource())
+	if t := c.auth.token; t != nil && t.scopes != nil {
+		c.header.Set("X-OAuth-Scopes", strings.Join(t.scopes, ", "))
 	}
 	c.header.Set("Date", s.o.Now().Add(s.knobs.clockSkew).UTC().Format(http.TimeFormat))
 	c.header.Set("X-GitHub-Media-Type", "github.v3; format=json")
@@ -594,7 +598,7 @@ func (c *call) allowed() *apiError {
 		c.repo = r
 		return nil
 	}
-	role := r.role(c.auth.user())
+	role := c.role(r)
 	var in *Installation
 	if c.auth.token != nil && c.auth.token.inst != nil {
 		in = c.auth.token.inst
@@ -622,6 +626,9 @@ func (c *call) allowed() *apiError {
 		return &apiError{status: status, header: http.Header{"Location": {to}}, body: object{"message": "Moved Permanently", "url": to, "documentation_url": "https://docs.github.com/rest"}}
 	}
 	c.repo = r
+	if in == nil && c.mutates() && !c.scoped(r) {
+		return &apiError{status: 404, message: "Not Found", header: http.Header{"X-Accepted-OAuth-Scopes": {"repo"}}}
+	}
 	if in != nil {
 		if !permitted(c.auth.token.permissions, rt.app) && (!rt.appPublic || r.private) || role < CanAdmin && c.mutates() {
 			return &apiError{status: 403, message: "Resource not accessible by integration", header: http.Header{"X-Accepted-Github-Permissions": {strings.ReplaceAll(strings.ReplaceAll(rt.app, ":", "="), "|", "; ")}}}
@@ -641,6 +648,20 @@ func (c *call) allowed() *apiError {
 		return refuse(403, "Repository was archived so is read-only.")
 	}
 	return nil
+}
+
+// scoped reports whether the token is good for more than what everybody may see of the repository.
+func (c *call) scoped(r *Repo) bool {
+	t := c.auth.token
+	return t == nil || t.scopes == nil || slices.Contains(t.scopes, "repo") || !r.private && slices.Contains(t.scopes, "public_repo")
+}
+
+// role is what the caller may do in a repository with the token at hand.
+func (c *call) role(r *Repo) Role {
+	if !c.scoped(r) {
+		return r.publicRole()
+	}
+	return r.role(c.auth.user())
 }
 
 // covered reports whether the installation token reaches the repository.

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"log/slog"
+	"maps"
 	mathrand "math/rand/v2"
 	"net/http"
 	"os"
@@ -210,14 +211,38 @@ func (u *User) Join(org *User) {
 	}
 }
 
-// Token returns a personal access token of the account: the same one each time, until it is revoked.
+// Token returns a personal access token of the account, a classic one with the scopes repo and read:org: the same one
+// each time, until it is revoked.
 func (u *User) Token() string {
 	u.s.mu.Lock()
 	defer u.s.mu.Unlock()
 	if t := u.s.tokens[u.token]; t == nil {
-		u.token = u.s.newToken("ghp_", &token{user: u})
+		u.token = u.s.newToken("ghp_", &token{user: u, scopes: []string{"repo", "read:org"}})
 	}
 	return u.token
+}
+
+// NewToken makes another classic token of the account, with these scopes or none.
+func (u *User) NewToken(scopes ...string) string {
+	u.s.mu.Lock()
+	defer u.s.mu.Unlock()
+	return u.s.newToken("ghp_", &token{user: u, scopes: orEmpty(scopes)})
+}
+
+// NewFineGrainedToken makes a fine-grained token, which may read and write all that a test does here but checks.
+func (u *User) NewFineGrainedToken() string {
+	u.s.mu.Lock()
+	defer u.s.mu.Unlock()
+	return u.s.newToken("github_pat_", &token{user: u})
+}
+
+// Scopes gives a classic token other scopes, as its owner can at any time.
+func (s *Server) Scopes(text string, scopes ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tokens[text]; t != nil && t.scopes != nil {
+		t.scopes = orEmpty(scopes)
+	}
 }
 
 func (u *User) sign(at time.Time) signature {
@@ -236,7 +261,8 @@ type App struct {
 	clientID      string
 	permissions   map[string]string
 	events        []string
-	key           *rsa.PrivateKey
+	key           *rsa.PrivateKey // the newest one
+	older         []*rsa.PrivateKey
 	installations []*Installation
 	createdAt     time.Time
 	secret        string
@@ -292,12 +318,41 @@ func (a *App) privateKey() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(a.key)}))
 }
 
-// RenewKey makes the App's former private key worthless.
-func (a *App) RenewKey() string {
+// NewKey gives the App another private key. Those that it has stay good until RemoveOldKeys.
+func (a *App) NewKey() string {
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
-	a.key = newKey()
+	a.privateKey()
+	a.older, a.key = append(a.older, a.key), newKey()
 	return a.privateKey()
+}
+
+// RemoveOldKeys makes all but the newest private key worthless.
+func (a *App) RemoveOldKeys() {
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	a.older = nil
+}
+
+// RenewKey makes the App's former private key worthless.
+func (a *App) RenewKey() string {
+	defer a.RemoveOldKeys()
+	return a.NewKey()
+}
+
+// Change gives the App other permissions and events. Installations that are there have accepted them.
+func (a *App) Change(o AppOptions) {
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	clear(a.permissions) // which its installations share
+	a.permissions["metadata"] = "read"
+	maps.Copy(a.permissions, o.Permissions)
+	a.events = o.Events
+	for _, h := range a.s.hooks {
+		if h.app == a {
+			h.events = o.Events
+		}
+	}
 }
 
 // firstKeys are the first keys of Apps, by id: making one takes longer than all else in a small world, and no world
@@ -389,6 +444,7 @@ func (a *App) installation(r *Repo) *Installation {
 
 type token struct {
 	user        *User
+	scopes      []string // of a classic token; nil: it is none
 	inst        *Installation
 	permissions map[string]string
 	repos       map[*Repo]bool
@@ -458,6 +514,7 @@ type Repo struct {
 	suites     []*suite
 	runs       map[string][]*Check
 	protected  map[string]*Protection
+	rules      map[string]Ruleset
 	createdAt  time.Time
 	updatedAt  time.Time
 	pushedAt   time.Time
@@ -506,7 +563,7 @@ func (s *Server) newRepo(owner *User, name string, parent *Repo) *Repo {
 	}
 	r := &Repo{
 		s: s, ID: s.id("repository"), owner: owner, name: name, parent: parent, refs: map[string]string{},
-		roles: map[*User]Role{}, statuses: map[string][]*Status{}, runs: map[string][]*Check{}, protected: map[string]*Protection{},
+		roles: map[*User]Role{}, statuses: map[string][]*Status{}, runs: map[string][]*Check{}, protected: map[string]*Protection{}, rules: map[string]Ruleset{},
 		createdAt: s.now(), updatedAt: s.now(), pushedAt: s.now(),
 	}
 	r.dir = filepath.Join(s.o.Dir, fmt.Sprintf("%d-%s.git", r.ID, name))

@@ -69,7 +69,6 @@ var may = map[string][]string{
 	"scenario":            join(core, row, support, []string{"internal/app", "internal/githubtest", "internal/testenv"}),
 	"bench":               join(core, row, support, []string{"internal/app", "internal/githubtest", "internal/testenv"}),
 	"test/alerts":         {"internal/testenv", "internal/githubtest"},
-	"test/balanced":       {"internal/testenv", "internal/githubtest"},
 	"test/chaos":          {"internal/testenv", "internal/githubtest"},
 	"test/deploy":         {"internal/testenv"},
 	"test/process":        {"internal/testenv", "internal/githubtest"},

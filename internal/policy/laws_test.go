@@ -77,6 +77,9 @@ func memories() *rapid.Generator[pull.Memory] {
 			if kind == pull.Merge {
 				target = string(head)
 			}
+			if _, known := m.Intent(kind, target); known {
+				continue // the ledger has one row for each
+			}
 			at := noon.Add(-time.Duration(rapid.IntRange(0, 3000).Draw(t, "age")) * time.Second)
 			m.Intents = append(m.Intents, pull.Intent{
 				Action: pull.Action{Kind: kind, Target: target, Method: pull.Squash}, Failures: rapid.IntRange(0, 3).Draw(t, "failures"), StartedAt: at, DoneAt: at,

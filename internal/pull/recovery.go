@@ -43,6 +43,7 @@ type Sending struct {
 	At     time.Time
 	OK     bool   // the receiver answered with a success
 	Status string // GitHub's word for how it ended
+	Code   int    // the receiver's answer, 0 when there was none
 	Event  string
 	Action string
 }

@@ -26,6 +26,8 @@ const (
 type Check struct {
 	Status CheckStatus `json:"status"`
 	Detail string      `json:"detail,omitempty"`
+	// Code tells programs which of several warnings this is, where they have to tell them apart; "" mostly.
+	Code string `json:"code,omitempty"`
 }
 
 const (
@@ -122,7 +124,7 @@ func (h *Health) ServeHealth(w http.ResponseWriter, r *http.Request) {
 	h.mu.Unlock()
 	for _, s := range stuck {
 		if s.stuck() {
-			a.Checks[s.name] = Check{CheckFailing, "stuck; a restart helps"}
+			a.Checks[s.name] = Check{Status: CheckFailing, Detail: "stuck; a restart helps"}
 			a.Status, code = "unhealthy", http.StatusServiceUnavailable
 		}
 	}
@@ -148,7 +150,7 @@ func (h *Health) ServeReady(w http.ResponseWriter, r *http.Request) {
 	}
 	a.Checks["draining"] = Check{Status: CheckOK}
 	if h.draining.Load() {
-		a.Checks["draining"] = Check{CheckFailing, "the service is shutting down"}
+		a.Checks["draining"] = Check{Status: CheckFailing, Detail: "the service is shutting down"}
 		fail()
 	}
 	answer(w, code, a)
@@ -204,7 +206,7 @@ waiting:
 	for _, c := range h.checks {
 		res := result{c.last, c.name, c.required}
 		if c.running != nil {
-			res.Check = Check{CheckFailing, fmt.Sprintf("no answer within %s", checkTimeout)}
+			res.Check = Check{Status: CheckFailing, Detail: fmt.Sprintf("no answer within %s", checkTimeout)}
 		}
 		if res.Status == CheckFailing && !c.required {
 			res.Status = CheckWarning
@@ -219,7 +221,7 @@ waiting:
 func (h *Health) run(c *check, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
-	got := Check{CheckFailing, "the check itself broke"}
+	got := Check{Status: CheckFailing, Detail: "the check itself broke"}
 	defer func() {
 		_ = recover() // a broken check is a failing one
 		h.mu.Lock()

@@ -70,7 +70,7 @@ type Metrics struct {
 	decision   prometheus.Histogram
 	actions    *prometheus.CounterVec
 	apiCalls   *prometheus.CounterVec
-	budget     *prometheus.GaugeVec
+	budget     map[string]*atomic.Pointer[func() float64] // by resource; the map itself never changes
 	passes     *prometheus.CounterVec
 	ambiguous  prometheus.Counter
 	leasesLost prometheus.Counter
@@ -130,8 +130,18 @@ func NewMetrics(version, commit string) *Metrics {
 		[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}).WithLabelValues().(prometheus.Histogram)
 	m.actions = counter("github_actions_total", "Writes to GitHub, by kind and outcome.", "kind", "outcome")
 	m.apiCalls = counter("github_api_calls_total", "Requests to GitHub's API, by operation and outcome.", "operation", "outcome")
-	m.budget = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "github_api_budget_remaining_ratio", Help: "What is left of GitHub's primary rate limit, least of all scopes, 0 to 1, by resource."}, []string{"resource"})
-	r.MustRegister(m.budget)
+	m.budget = map[string]*atomic.Pointer[func() float64]{"rest": {}, "graphql": {}}
+	for resource, read := range m.budget {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "github_api_budget_remaining_ratio", Help: "What is left of GitHub's primary rate limit, least of all scopes, 0 to 1, by resource.",
+			ConstLabels: prometheus.Labels{"resource": resource},
+		}, func() float64 {
+			if f := read.Load(); f != nil {
+				return (*f)()
+			}
+			return 1
+		}))
+	}
 	m.passes = counter("github_passes_total", "Passes by outcome.", "outcome")
 	m.ambiguous = plain(counter("github_ambiguous_outcomes_total", "Writes whose outcome was unknown and had to be read back."))
 	m.leasesLost = plain(counter("github_leases_lost_total", "Passes that were stopped because another worker had taken their key over."))
@@ -173,9 +183,6 @@ func NewMetrics(version, commit string) *Metrics {
 	}
 	for _, o := range []pull.Outcome{pull.PassDone, pull.PassGone, pull.PassParked, pull.PassFailed, pull.PassIgnored} {
 		m.passes.WithLabelValues(string(o))
-	}
-	for _, res := range []string{"rest", "graphql"} {
-		m.budget.WithLabelValues(res).Set(1)
 	}
 	for _, o := range []string{HintPushed, HintDropped, HintRefilled, HintTaken, HintStale, HintJunk} {
 		m.hints.WithLabelValues(o)
@@ -298,15 +305,24 @@ func (m *Metrics) Action(kind pull.ActionKind, outcome string) {
 	}
 }
 
-// APICall counts a request to GitHub. operation is one of the client's own names; outcome ok, or a fault class.
+// APIOperations names the requests to GitHub that there can be, and how they can end, so that each has its series
+// before the first.
+func (m *Metrics) APIOperations(operations, outcomes []string) {
+	for _, op := range operations {
+		for _, o := range outcomes {
+			m.apiCalls.WithLabelValues(op, o)
+		}
+	}
+}
+
+// APICall counts a request to GitHub. operation and outcome are of those that APIOperations has named.
 func (m *Metrics) APICall(operation, outcome string) {
 	m.apiCalls.WithLabelValues(operation, outcome).Inc()
 }
 
-// Budget sets what is left of a scope's primary limit: resource is rest or graphql.
-func (m *Metrics) Budget(resource string, ratio float64) {
-	m.budget.WithLabelValues(resource).Set(ratio)
-}
+// Budget says how to find out what is left of the primary limits: resource is rest or graphql. It is asked with every
+// scrape, because a limit is whole again when its hour is over, whether or not GitHub is asked anything then.
+func (m *Metrics) Budget(resource string, left func() float64) { m.budget[resource].Store(&left) }
 
 // Paused counts seconds for which a scope was parked: reason is primary, secondary, retry_after or unanswered.
 func (m *Metrics) Paused(reason string, d time.Duration) {

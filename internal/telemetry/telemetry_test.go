@@ -106,7 +106,7 @@ func ask(h http.HandlerFunc) (int, healthAnswer, string) {
 }
 
 func is(s CheckStatus, detail string) func(context.Context) Check {
-	return func(context.Context) Check { return Check{s, detail} }
+	return func(context.Context) Check { return Check{Status: s, Detail: detail} }
 }
 
 func TestHealthAndReady(t *testing.T) {
@@ -151,7 +151,7 @@ func TestHealthIsBoundedInTimeAndDoesNotLeak(t *testing.T) {
 		h.Register("slow", false, func(ctx context.Context) Check {
 			select {
 			case <-ctx.Done():
-				return Check{CheckFailing, "too slow"}
+				return Check{Status: CheckFailing, Detail: "too slow"}
 			case <-time.After(time.Hour):
 				return Check{Status: CheckOK}
 			}

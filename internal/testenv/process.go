@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,7 +153,7 @@ type Options struct {
 
 // A Process is a running program that [Start] started. It is killed when the test ends, if it hasn't been stopped.
 type Process struct {
-	URL   string        // http://127.0.0.1:port, no slash at the end
+	URL   string        // http://127.0.0.1:port, or at the HOST that it was given; no slash at the end
 	Dir   string        // its working directory
 	Took  time.Duration // from start to the first 200
 	cmd   *exec.Cmd
@@ -180,12 +181,15 @@ func Start(t testing.TB, o Options) *Process {
 		port = strconv.Itoa(FreePort(t))
 		o.Env = append([]string{"PORT=" + port}, o.Env...)
 	}
-	if lookup(o.Env, "HOST") == "" {
-		o.Env = append([]string{"HOST=127.0.0.1"}, o.Env...)
+	host := "127.0.0.1"
+	if given := lookup(o.Env, "HOST"); given == "" {
+		o.Env = append([]string{"HOST=" + host}, o.Env...)
+	} else if a, err := netip.ParseAddr(given); err == nil && a.IsLoopback() {
+		host = given
 	}
 
 	p := &Process{
-		URL: "http://" + net.JoinHostPort("127.0.0.1", port), Dir: o.Dir,
+		URL: "http://" + net.JoinHostPort(host, port), Dir: o.Dir,
 		logs: &logs{}, ended: make(chan struct{}),
 	}
 	if o.Binary == "" {

@@ -7,6 +7,7 @@
 package visitor
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -64,6 +65,15 @@ type RateLimit struct {
 	Enabled bool
 	Max     int           // failures that an address has per window
 	Window  time.Duration // from its first failure
+}
+
+// Policy says what the limit is, as the value of a RateLimit-Policy header under a name; "" when there is none. It is no
+// secret: whoever tries finds it out, and a test from outside need not try.
+func (l RateLimit) Policy(name string) string {
+	if !l.Enabled {
+		return ""
+	}
+	return fmt.Sprintf("%q;q=%d;w=%d", name, l.Max, max(1, int(l.Window.Round(time.Second)/time.Second)))
 }
 
 // maxAddresses bounds the table of addresses. A flood from more addresses than that makes the service forget some of

@@ -86,6 +86,7 @@ type refusal struct {
 	outcome string
 	text    string
 	retry   time.Duration // Retry-After; 0: none
+	policy  string        // RateLimit-Policy; "": none
 	hangUp  bool          // the rest of the request is not worth reading
 }
 
@@ -227,13 +228,17 @@ func (h *handler) unsigned(r *http.Request) *refusal {
 		h.log.Warn("webhook refused: the signature is missing or wrong; is WEBHOOK_SECRET the one set at GitHub?",
 			"client", addr.String(), telemetry.KeyCount, n)
 	}
+	policy := h.RateLimit.Policy("failed-signatures")
 	if wait := h.limit.Failed(addr, now); wait > 0 {
 		return &refusal{
-			status: http.StatusTooManyRequests, outcome: telemetry.OutcomeLimited, retry: wait,
+			status: http.StatusTooManyRequests, outcome: telemetry.OutcomeLimited, retry: wait, policy: policy,
 			text: "too many requests with a missing or wrong signature",
 		}
 	}
-	return &refusal{status: http.StatusUnauthorized, outcome: telemetry.OutcomeSignature, text: "the signature in " + signatureName + " is missing or wrong"}
+	return &refusal{
+		status: http.StatusUnauthorized, outcome: telemetry.OutcomeSignature, policy: policy,
+		text: "the signature in " + signatureName + " is missing or wrong",
+	}
 }
 
 func malformed(text string) *refusal {
@@ -243,6 +248,9 @@ func malformed(text string) *refusal {
 func answer(w http.ResponseWriter, no *refusal) {
 	if no.retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((no.retry+time.Second-1)/time.Second)))
+	}
+	if no.policy != "" {
+		w.Header().Set("RateLimit-Policy", no.policy)
 	}
 	if no.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", http.MethodPost)

@@ -756,6 +756,12 @@ func TestPanic(t *testing.T) {
 // line a second is logged, and a correct signature from the same address passes throughout.
 func TestRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		unsigned := delivery("/webhook", good)
+		unsigned.Header.Del("X-Hub-Signature-256")
+		open := newSite(t, nil).serve(unsigned)
+		if p := open.header.Get("RateLimit-Policy"); open.status != 401 || p != "" {
+			t.Errorf("without a limit: %d, RateLimit-Policy %q; want 401 and none", open.status, p)
+		}
 		s := newSite(t, func(o *Options) { o.RateLimit = visitor.RateLimit{Enabled: true, Max: 3, Window: time.Minute} })
 		bad := func(addr string) reply {
 			r := delivery("/webhook", good)
@@ -767,6 +773,8 @@ func TestRateLimit(t *testing.T) {
 			t.Helper()
 			if got := bad(addr); got.status != status || status == 429 && got.header.Get("Retry-After") == "" {
 				t.Errorf("from %s: %d, Retry-After %q; want %d", addr, got.status, got.header.Get("Retry-After"), status)
+			} else if policy := got.header.Get("RateLimit-Policy"); policy != `"failed-signatures";q=3;w=60` {
+				t.Errorf("a refusal's RateLimit-Policy = %q, want the limit", policy)
 			}
 		}
 		for range 3 {

@@ -37,6 +37,7 @@ type post struct {
 	acked   map[string]bool
 	fresh   map[string]int  // by id: how often it was called new
 	refused map[int]int     // by status: answers that were not 2xx; 0 is none at all
+	unheard int             // connections that nobody took
 	worst   time.Duration   // the longest that an acknowledgement took
 	took    []time.Duration // by all of them
 	again   []parcel
@@ -177,6 +178,9 @@ func (p *post) send(ctx context.Context, d parcel) (status int, answer string) {
 		if op := (*net.OpError)(nil); !errors.As(err, &op) || op.Op != "dial" {
 			break // it may have arrived: what became of it is unknown
 		}
+		p.mu.Lock()
+		p.unheard++
+		p.mu.Unlock()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -195,7 +199,10 @@ func (p *post) send(ctx context.Context, d parcel) (status int, answer string) {
 }
 
 func (p *post) try(ctx context.Context, url string, d parcel) (status int, answer string, err error) {
-	req, err := testenv.Webhook(ctx, url, p.secret, d.event, d.id, d.body)
+	p.mu.Lock()
+	secret := p.secret
+	p.mu.Unlock()
+	req, err := testenv.Webhook(ctx, url, secret, d.event, d.id, d.body)
 	if err != nil {
 		return 0, "", err
 	}
@@ -216,6 +223,13 @@ func (p *post) aim(targets ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.targets = targets
+}
+
+// sign says with which secret parcels are signed from now on.
+func (p *post) sign(secret string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.secret = secret
 }
 
 // flood sends so many parcels a second, whatever becomes of them, until stop closes: what was sent lately, under new ids.

@@ -231,8 +231,12 @@ func TestRedisMishaps(t *testing.T) {
 			}
 			lag, err := s.lag()
 			p99 := s.post.percentile(0.99)
-			if err != nil || lag > 2*time.Second || p99 > 500*time.Millisecond {
-				t.Errorf("deliveries waited at most %v for intake, %v, and 99 of 100 acknowledgements took at most %v; want 2s and 500ms", lag, err, p99)
+			slow := 2 * time.Second // beside other tests on a busy machine: only that nobody waits for Redis to time out
+			if testenv.Long() {
+				slow = 500 * time.Millisecond
+			}
+			if err != nil || lag > 2*time.Second || p99 > slow {
+				t.Errorf("deliveries waited at most %v for intake, %v, and 99 of 100 acknowledgements took at most %v; want 2s and %v", lag, err, p99, slow)
 			}
 			if after := s.post.answers(); fmt.Sprint(after) != fmt.Sprint(before) {
 				t.Errorf("answers other than 202: %v, before %v; want none because of Redis", after, before)

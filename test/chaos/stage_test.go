@@ -25,9 +25,12 @@ const lease = time.Second
 type setup struct {
 	engine   string // sqlite, postgres, redis (PostgreSQL with Redis), own (a PostgreSQL that may be restarted) or own-redis
 	replicas int
+	green    int // replicas of a second release, which the scenario starts
 	orgs     int
 	pulls    int
 	binary   string
+	later    string   // of the second release
+	haproxy  bool     // HAProxy stands in front, and the secret is in a file
 	env      []string // for every replica
 	redis    []string // settings of its server
 }
@@ -47,6 +50,8 @@ type stage struct {
 	source   string                  // of the database, as the service is told
 	postgres *testenv.PostgresServer // one that may be restarted; nil: the one that all tests share
 	redis    *testenv.RedisServer
+	haproxy  *testenv.HAProxyServer
+	secret   string            // the file with the webhook secret; "": it is in the environment
 	secrets  map[string]string // by name: what may appear nowhere
 	problems []string          // what went wrong beside the checker's questions
 	restored map[string]bool   // ids that a destroyed database has taken with it, and that may come in as new once more
@@ -56,7 +61,9 @@ type stage struct {
 type replica struct {
 	s       *stage
 	name    string
-	port    int
+	green   bool   // of the second release
+	binary  string // the program
+	address string
 	dir     string
 	p       *testenv.Process
 	env     []string // of its own
@@ -97,15 +104,29 @@ func newStage(t *testing.T, r *rand.Rand, o setup) *stage {
 	s.world = newWorld(t, rand.New(rand.NewPCG(r.Uint64(), 3)), o.orgs, o.pulls, s.secrets["WEBHOOK_SECRET"], s.post.deliver)
 	key := s.self.PrivateKey()
 	s.secrets["GITHUB_PRIVATE_KEY"] = strings.Split(key, "\n")[3]
-	for name, value := range s.secrets {
-		if name == "WEBHOOK_SECRET" || name == "DASHBOARD_TOKEN" {
-			env = append(env, name+"="+value)
-		}
+	env = append(env, "DASHBOARD_TOKEN="+s.secrets["DASHBOARD_TOKEN"])
+	if o.haproxy {
+		s.haproxy = testenv.HAProxy(t)
+		s.secret = filepath.Join(dir, "webhook-secret")
+		s.keepSecret(s.secrets["WEBHOOK_SECRET"])
+		env = append(env, "WEBHOOK_SECRET_FILE="+s.secret)
+	} else {
+		env = append(env, "WEBHOOK_SECRET="+s.secrets["WEBHOOK_SECRET"])
 	}
 	env = append(env, "GITHUB_API_URL="+s.url, fmt.Sprintf("GITHUB_APP_ID=%d", s.self.ID), "GITHUB_PRIVATE_KEY="+strings.ReplaceAll(key, "\n", `\n`))
-	for i := range o.replicas {
-		re := &replica{s: s, name: string(rune('A' + i)), port: testenv.FreePort(t), dir: filepath.Join(dir, fmt.Sprint(i))}
-		re.env = append([]string{fmt.Sprintf("PORT=%d", re.port)}, env...)
+	for i := range o.replicas + o.green {
+		re := &replica{s: s, name: string(rune('A' + i)), green: i >= o.replicas, binary: o.binary, dir: filepath.Join(dir, fmt.Sprint(i))}
+		if re.green {
+			re.binary = o.later
+		}
+		if o.haproxy {
+			re.address = s.haproxy.Replica(i + 1)
+			re.env = append(s.haproxy.Environ(i+1), env...)
+		} else {
+			port := testenv.FreePort(t)
+			re.address = fmt.Sprintf("http://127.0.0.1:%d", port)
+			re.env = append([]string{fmt.Sprintf("PORT=%d", port)}, env...)
+		}
 		if err := os.MkdirAll(re.dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +157,7 @@ func newStage(t *testing.T, r *rand.Rand, o setup) *stage {
 	return s
 }
 
-func (r *replica) url() string { return fmt.Sprintf("http://127.0.0.1:%d", r.port) }
+func (r *replica) url() string { return r.address }
 
 // start starts the replica and does not wait for it.
 func (r *replica) start(more ...string) {
@@ -147,7 +168,7 @@ func (r *replica) start(more ...string) {
 	r.doing = ""
 	r.lives++
 	r.began = time.Now()
-	r.p = testenv.Start(r.s.t, testenv.Options{Binary: r.s.setup.binary, Env: append(more, r.env...), Dir: r.dir, NoWait: true, Quiet: true})
+	r.p = testenv.Start(r.s.t, testenv.Options{Binary: r.binary, Env: append(more, r.env...), Dir: r.dir, NoWait: true, Quiet: true})
 }
 
 // ready waits until the replica answers that it is ready.
@@ -158,10 +179,12 @@ func (r *replica) ready() {
 	}
 }
 
-// open starts every replica, the first of them with more in its environment, and waits until all are ready.
+// open starts every replica of the first release, the first of them with more in its environment, and waits until all
+// are ready.
 func (s *stage) open(first ...string) {
 	s.t.Helper()
-	for i, r := range s.replicas {
+	replicas := s.release(false)
+	for i, r := range replicas {
 		if i == 0 {
 			r.start(first...)
 		} else {
@@ -171,8 +194,26 @@ func (s *stage) open(first ...string) {
 			r.ready() // it brings the schema up
 		}
 	}
-	for _, r := range s.replicas {
+	for _, r := range replicas {
 		r.ready()
+	}
+}
+
+// release are the replicas of the second release, or of the first.
+func (s *stage) release(green bool) (out []*replica) {
+	for _, r := range s.replicas {
+		if r.green == green {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// keepSecret writes the file with the webhook secret, one a line, as an operator does.
+func (s *stage) keepSecret(secrets ...string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.secret, []byte(strings.Join(secrets, "\n")+"\n"), 0o600); err != nil {
+		s.t.Fatal(err)
 	}
 }
 

@@ -79,7 +79,7 @@ func newWorld(t *testing.T, r *rand.Rand, orgs, pulls int, secret string, delive
 	w.ci = hub.App("ci", githubtest.AppOptions{Permissions: map[string]string{"checks": "write"}})
 	w.self = hub.App("pr-manager", githubtest.AppOptions{
 		Permissions: map[string]string{"checks": "write", "contents": "write", "pull_requests": "write", "issues": "write", "statuses": "write"},
-		Events:      []string{"pull_request", "pull_request_review", "issue_comment", "check_run", "check_suite", "status", "push"},
+		Events:      []string{"pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment", "check_run", "check_suite", "status", "push"},
 	})
 	repos := make([]*githubtest.Repo, orgs)
 	for i := range repos {

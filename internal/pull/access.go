@@ -1,0 +1,131 @@
+package pull
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// AppPermissions are what a GitHub App must be permitted: what the service does with each is said beside it.
+func AppPermissions() map[string]string {
+	return map[string]string{
+		"metadata":      "read",
+		"contents":      "write", // merge, delete branches, read the policy
+		"pull_requests": "write",
+		"issues":        "write", // labels
+		"checks":        "write", // the report
+		"statuses":      "write",
+	}
+}
+
+// AppEvents are the events that a GitHub App must hear of. What it is not told of, only the sweep finds.
+func AppEvents() []string {
+	return []string{
+		"pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment", "check_run",
+		"check_suite", "status", "push",
+	}
+}
+
+// An App is a GitHub App as GitHub describes it to itself.
+type App struct {
+	ID          int64
+	Slug        string
+	Permissions map[string]string // name to read, write or admin
+	Events      []string
+}
+
+// Lacks returns what of permissions ("checks: write") and events the App has not been given, sorted.
+func (a App) Lacks() (permissions, events []string) {
+	return LackingPermissions(a.Permissions), LackingEvents(a.Events)
+}
+
+// LackingPermissions are those of AppPermissions that have does not hold, sorted.
+func LackingPermissions(have map[string]string) (lacking []string) {
+	rank := map[string]int{"read": 1, "write": 2, "admin": 3}
+	need := AppPermissions()
+	for _, name := range slices.Sorted(maps.Keys(need)) {
+		if rank[have[name]] < rank[need[name]] {
+			lacking = append(lacking, name+": "+need[name])
+		}
+	}
+	return lacking
+}
+
+// LackingEvents are those of AppEvents that have does not hold, sorted. A webhook of a repository may have "*".
+func LackingEvents(have []string) (lacking []string) {
+	if slices.Contains(have, "*") {
+		return nil
+	}
+	for _, e := range slices.Sorted(slices.Values(AppEvents())) {
+		if !slices.Contains(have, e) {
+			lacking = append(lacking, e)
+		}
+	}
+	return lacking
+}
+
+// A TokenKind is what sort of token GITHUB_TOKEN holds.
+type TokenKind string
+
+// The kinds. Only a classic one has scopes, and only it can do all that the service does.
+const (
+	TokenClassic     TokenKind = "classic"
+	TokenFineGrained TokenKind = "fine-grained"
+	TokenOther       TokenKind = "other" // of an App or of a workflow: it lasts an hour or less
+)
+
+// A Token is a personal access token as far as GitHub's answers to it tell.
+type Token struct {
+	Kind   TokenKind
+	Scopes []string // of a classic one
+}
+
+// Lacks says in a few words what the token would need, "" when it has that.
+func (t Token) Lacks() string {
+	switch {
+	case t.Kind == TokenFineGrained:
+		return "GITHUB_TOKEN is a fine-grained token, which GitHub lets read no checks: use a classic one with the scope repo, or an App"
+	case t.Kind != TokenClassic, slices.Contains(t.Scopes, "repo"), slices.Contains(t.Scopes, "public_repo"):
+		return ""
+	case len(t.Scopes) == 0:
+		return "GITHUB_TOKEN has no scope: it needs repo (or public_repo, for public repositories only)"
+	}
+	return "GITHUB_TOKEN has the scopes " + strings.Join(t.Scopes, ", ") + ": it needs repo (or public_repo, for public repositories only)"
+}
+
+// An Installation is the App in one account.
+type Installation struct {
+	ID          int64
+	Account     string
+	Suspended   bool
+	Permissions map[string]string // that its owner has accepted
+	Events      []string
+}
+
+// A HookSetup is how a webhook is set up at GitHub.
+type HookSetup struct {
+	Hook        Hook
+	ContentType string // json or form
+	InsecureTLS bool   // GitHub does not check our certificate
+	Active      bool
+	Events      []string
+}
+
+// A Limit is what is left of one of GitHub's hourly limits.
+type Limit struct {
+	Resource         string // core or graphql
+	Limit, Remaining int
+}
+
+// A RepoSetup is how a repository is set up at GitHub, as far as it bears on what the service can do there.
+type RepoSetup struct {
+	Repo          Repo // as it is called now
+	Archived      bool
+	DefaultBranch string
+	Required      []string // checks that the default branch requires, sorted
+	MergeQueue    bool     // it can be merged into by GitHub's own merge queue only
+	Heads         int      // how many heads of the newest pull requests were looked at
+	Reported      []string // the checks that have reported on one of them
+	Owners        []string // what GitHub says is wrong with CODEOWNERS
+	Policy        []byte   // the policy file on the default branch; nil: there is none
+}
