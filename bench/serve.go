@@ -25,6 +25,7 @@ import (
 	"github.com/klauspost/compress/s2"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/app"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/delivery"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
@@ -244,8 +245,11 @@ func ours(ctx context.Context, url string) (receiver, error) {
 	if err != nil {
 		return receiver{}, errors.Join(err, st.Close())
 	}
+	mux := http.NewServeMux()
+	mux.Handle("/webhook", h)
+	lines := telemetry.NewLogger(io.Discard, slog.LevelInfo, telemetry.FormatJSON, nil)
 	return receiver{
-		handler: h,
+		handler: app.AccessLog(app.AccessSome, nil, lines, mux),
 		run: func(ctx context.Context) error {
 			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error { return inbox.Run(ctx) })

@@ -75,7 +75,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	pair, stamp := c.pair, c.stamp
 	c.mu.Unlock()
-	if !stale || !c.stamps().After(stamp) {
+	if !stale || c.stamps().Equal(stamp) {
 		return pair, nil
 	}
 	if err := c.reload(); err != nil {

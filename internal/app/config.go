@@ -65,6 +65,7 @@ type Config struct {
 
 	LogLevel    slog.Level
 	LogFormat   string // "json", "text", or "": JSON, and text on a terminal
+	AccessLog   string // one of the Access constants
 	DataDir     string
 	HeapDumpDir string
 }
@@ -136,6 +137,7 @@ func Default() Config {
 		RateLimit:       visitor.RateLimit{Enabled: true, Max: 100, Window: time.Minute},
 		StreamClients:   1000,
 		LogLevel:        slog.LevelInfo,
+		AccessLog:       AccessSome,
 		DataDir:         "data",
 		HeapDumpDir:     "data",
 	}
@@ -148,20 +150,29 @@ func Default() Config {
 // All problems are found at once; the error is then a *[ConfigError]. The returned Config's Secrets read the same
 // sources again when they are reloaded.
 func Load(environ []string, readFile func(string) ([]byte, error), dotenv string) (Config, []Warning, error) {
-	c, values, warnings, err := load(environ, readFile, dotenv)
+	l := &loader{readFile: readFile}
+	c, values, err := l.load(environ, dotenv)
 	if err != nil {
-		return Config{}, warnings, err
+		return Config{}, l.warnings, err
 	}
 	c.Secrets = NewSecrets(values)
 	c.Secrets.reload = func() (SecretValues, error) {
-		_, v, _, err := load(environ, readFile, dotenv)
+		_, v, err := (&loader{readFile: readFile}).load(environ, dotenv)
 		return v, err
 	}
-	return c, warnings, nil
+	for _, name := range []string{"WEBHOOK_SECRET", "GITHUB_TOKEN", "GITHUB_PRIVATE_KEY", "DASHBOARD_TOKEN"} {
+		switch path, dir := l.vars[name+"_FILE"], l.vars["SECRETS_DIR"]; {
+		case path != "":
+			c.Secrets.files = append(c.Secrets.files, path)
+		case dir != "": // it may come
+			c.Secrets.files = append(c.Secrets.files, filepath.Join(dir, secretFiles[name]))
+		}
+	}
+	c.Secrets.read = c.Secrets.stamps()
+	return c, l.warnings, nil
 }
 
-func load(environ []string, readFile func(string) ([]byte, error), dotenv string) (Config, SecretValues, []Warning, error) {
-	l := &loader{readFile: readFile}
+func (l *loader) load(environ []string, dotenv string) (Config, SecretValues, error) {
 	l.gather(environ, dotenv)
 	c := Default()
 
@@ -217,13 +228,14 @@ func load(environ []string, readFile func(string) ([]byte, error), dotenv string
 	l.integer("EVENT_STREAM_CLIENTS", &c.StreamClients, 1, mostConnections)
 
 	l.logging(&c.LogLevel, &c.LogFormat)
+	l.accessLog(&c.AccessLog)
 	l.certificate(&c.TLSCertFile, &c.TLSKeyFile)
 	l.paths("CERTIFICATE_FILES", &c.Certificates)
 
 	if len(l.problems) > 0 {
-		return Config{}, SecretValues{}, l.warnings, &ConfigError{Problems: l.problems}
+		return Config{}, SecretValues{}, &ConfigError{Problems: l.problems}
 	}
-	return c, v, l.warnings, nil
+	return c, v, nil
 }
 
 // Address is what the service listens on, as net.Listen takes it.
@@ -316,7 +328,7 @@ var variables = map[string]bool{
 	"DASHBOARD_ORIGIN": false, "DASHBOARD_TOKEN": true,
 	"RATE_LIMIT_ENABLED": false, "RATE_LIMIT_MAX_REQUESTS": false, "RATE_LIMIT_WINDOW_MS": false,
 	"EVENT_STREAM_CLIENTS": false,
-	"LOG_LEVEL":            false, "LOG_FORMAT": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false, "CERTIFICATE_FILES": false,
+	"LOG_LEVEL":            false, "LOG_FORMAT": false, "ACCESS_LOG": false, "TLS_CERT_FILE": false, "TLS_KEY_FILE": false, "CERTIFICATE_FILES": false,
 	"RETENTION_DAYS": false, "DATA_DIR": false, "HEAP_DUMP_DIR": false, "SECRETS_DIR": false, "AGENTS_ENABLED": false,
 }
 
@@ -947,6 +959,19 @@ func (l *loader) logging(level *slog.Level, format *string) {
 		default:
 			l.problem("LOG_FORMAT", "is %s: want json or text", quote(s))
 		}
+	}
+}
+
+func (l *loader) accessLog(out *string) {
+	s, ok := l.vars["ACCESS_LOG"]
+	if !ok {
+		return
+	}
+	switch v := strings.ToLower(s); v {
+	case AccessOff, AccessSome, AccessAll:
+		*out = v
+	default:
+		l.problem("ACCESS_LOG", "is %s: want off, some or all", quote(s))
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/doctor"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
@@ -58,6 +59,7 @@ func (a *App) Run(ctx context.Context) error {
 	part(&workers, working, "dashboard", a.dashboard.Run)
 	part(&workers, working, "store upkeep", a.store.Maintain)
 	part(&workers, working, "retention", a.retain)
+	part(&keepers, keeping, "secrets", a.watchSecrets)
 
 	var server *http.Server
 	if a.listener != nil {
@@ -191,6 +193,32 @@ func (a *App) Reload() error {
 	return nil
 }
 
+// secretsLook is how often the files of secrets are looked at. One that has changed is read at the look after: whoever
+// writes it may be in the middle.
+const secretsLook = 5 * time.Second
+
+// watchSecrets takes up what is new in the files of secrets without a signal, which not everybody can send.
+func (a *App) watchSecrets(ctx context.Context) error {
+	s := a.cfg.Secrets
+	if len(s.files) == 0 {
+		return nil
+	}
+	t := time.NewTicker(secretsLook)
+	defer t.Stop()
+	for last := s.stamps(); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		now := s.stamps()
+		if now == last && s.stale(now) {
+			_ = a.Reload() // it logs what came of it
+		}
+		last = now
+	}
+}
+
 // HeapProfile writes a heap profile and logs where (SIGUSR2).
 func (a *App) HeapProfile() (string, error) {
 	path, err := telemetry.WriteHeapProfile(a.cfg.HeapDumpDir)
@@ -247,8 +275,10 @@ func owner() string {
 func listen(ctx context.Context, address string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		_, port, _ := net.SplitHostPort(address)
-		return nil, fmt.Errorf("port %s is already in use: see who holds it with `ss -ltnp | grep :%s`, or set PORT to another one", port, port)
+		_, text, _ := net.SplitHostPort(address)
+		if port, err := strconv.Atoi(text); err == nil {
+			return nil, errors.New(doctor.PortTaken(port))
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
@@ -257,14 +287,15 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // numbers are the statistics that gauges read.
-type numbers struct{ queue, dead, oldest, overdue float64 }
+type numbers struct{ queue, dead, oldest, overdue, backup float64 }
 
 // stats reads the statistics at most once a second, however many gauges a scrape has. While the database is away, the
 // last ones stand, and what waits grows older.
 type stats struct {
-	mu   sync.Mutex
-	at   time.Time
-	last store.Stats
+	mu     sync.Mutex
+	at     time.Time
+	last   store.Stats
+	backup float64
 }
 
 func (a *App) stat() numbers {
@@ -276,6 +307,12 @@ func (a *App) stat() numbers {
 		if s, err := a.store.Stats(ctx); err == nil { // otherwise /health says that the database is gone
 			a.stats.last = s
 		}
+		if b, err := a.store.LastBackup(ctx); err == nil {
+			a.stats.backup = 0
+			if !b.TakenAt.IsZero() {
+				a.stats.backup = float64(b.TakenAt.UnixMicro()) / 1e6
+			}
+		}
 		a.stats.at = time.Now() // after a failure too: a scrape must not wait for a dead database once per gauge
 	}
 	since := func(t time.Time) float64 {
@@ -285,5 +322,5 @@ func (a *App) stat() numbers {
 		return max(0, a.store.Now().Sub(t).Seconds())
 	}
 	s := a.stats.last
-	return numbers{queue: float64(s.QueueLength), dead: float64(s.Dead), oldest: since(s.OldestWaiting), overdue: since(s.OldestDue)}
+	return numbers{queue: float64(s.QueueLength), dead: float64(s.Dead), oldest: since(s.OldestWaiting), overdue: since(s.OldestDue), backup: a.stats.backup}
 }

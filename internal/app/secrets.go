@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // A Secret is text that no log line, error, page or debugger's print shows. Reveal is the one way to it.
@@ -53,6 +56,8 @@ type Secrets struct {
 	now    atomic.Pointer[SecretValues]
 	mu     sync.Mutex // one reload at a time
 	reload func() (SecretValues, error)
+	files  []string // that a _FILE variable names
+	read   string   // the stamps of the files when they were last read
 }
 
 // NewSecrets holds v. Its Reload changes nothing.
@@ -86,6 +91,7 @@ func (s *Secrets) Reload() (changed []string, err error) {
 	if s.reload == nil {
 		return []string{}, nil
 	}
+	s.read = s.stamps()
 	v, err := s.reload()
 	if err != nil {
 		return nil, fmt.Errorf("reload secrets, the old ones stay in use: %w", err)
@@ -106,6 +112,29 @@ func (s *Secrets) Reload() (changed []string, err error) {
 	}
 	s.now.Store(&v)
 	return changed, nil
+}
+
+// stamps tells apart the files as they are now from any that take their place: rewritten, renamed into place, or reached
+// through a symbolic link that leads elsewhere, as Kubernetes swaps a mounted secret. A file that is not there is also one.
+func (s *Secrets) stamps() string {
+	var b strings.Builder
+	for _, name := range s.files {
+		if fi, err := os.Stat(name); err == nil {
+			fmt.Fprintf(&b, "%d %d", fi.ModTime().UnixNano(), fi.Size())
+			if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+				fmt.Fprintf(&b, " %d", st.Ino)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// stale reports whether the files are others than when they were last read, given what they are now.
+func (s *Secrets) stale(stamps string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return stamps != s.read
 }
 
 // All returns every secret as text, so that logs can be scrubbed of them.

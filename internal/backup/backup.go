@@ -110,8 +110,16 @@ func (t *Taker) Take(ctx context.Context, db Database) (out Taken, err error) {
 	}
 	sweepTemps(work)
 	// What is acknowledged from here on may be in it or not.
-	out.TakenAt, out.Schema = db.Now(), have
-	out.Name = nameOf(out.TakenAt, db.Engine(), !t.o.Plain)
+	for out.Schema = have; ; {
+		out.TakenAt = db.Now()
+		out.Name = nameOf(out.TakenAt, db.Engine(), !t.o.Plain)
+		if _, err := os.Lstat(filepath.Join(work, out.Name)); err != nil {
+			break
+		}
+		if !pause(ctx, time.Until(time.Now().Truncate(time.Second).Add(time.Second))) { // a name has a second
+			return out, ctx.Err()
+		}
+	}
 	out.Target = t.target.Address(out.Name)
 	file, err := os.CreateTemp(work, "."+prefix+"*"+tempTail) // for its owner's eyes only
 	if err != nil {
@@ -245,13 +253,21 @@ func (t *Taker) Run(ctx context.Context, every time.Duration, open func(context.
 				t.o.Log.Warn("the backup is good, and not all that follows could be done", telemetry.KeyErr, err)
 			}
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !pause(ctx, wait) {
 			return
-		case <-timer.C:
 		}
+	}
+}
+
+// pause reports whether d has passed before ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -313,7 +329,7 @@ func (s *sink) close() error {
 func (s *sink) sum() string { return hex.EncodeToString(s.hash.Sum(nil)) }
 
 // check reads a file from end to end: it has the checksum, and is readable.
-func check(ctx context.Context, path, sum string, packed bool) error {
+func check(ctx context.Context, path, want string, packed bool) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return bare(err)
@@ -333,8 +349,8 @@ func check(ctx context.Context, path, sum string, packed bool) error {
 	if _, err := io.Copy(io.Discard, all); err != nil {
 		return bare(err)
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); sum != "" && got != sum {
-		return fmt.Errorf("its checksum is %s, and must be %s", got, sum)
+	if got := hex.EncodeToString(h.Sum(nil)); want != "" && got != want {
+		return fmt.Errorf("its checksum is %s, and must be %s", got, want)
 	}
 	return nil
 }

@@ -217,7 +217,7 @@ unblock it.`,
 	add("begin", w.demoCommand(), w.setupCommand(), w.checkCommand())
 	add("run", w.serveCommand(), w.healthcheckCommand(), w.migrateCommand())
 	add("operate", w.queueCommand(), w.deliveriesCommand(), w.processCommand(), w.backupCommand(), w.restoreCommand())
-	add("look", w.explainCommand(), w.smokeCommand(), w.readinessCommand(), w.sendCommand(), w.signCommand())
+	add("look", w.doctorCommand(), w.explainCommand(), w.smokeCommand(), w.readinessCommand(), w.sendCommand(), w.signCommand())
 	add("", w.versionCommand())
 	return root
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/app"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/demo"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/doctor"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/githubtest"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
@@ -112,7 +113,7 @@ func (w *world) demo(ctx context.Context, d demonstration) error {
 	front, err := net.Listen("tcp", d.cfg.Address())
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return usagef("port %[1]d is already in use: see who holds it with `ss -ltnp | grep :%[1]d`, or choose another --port", d.cfg.Port)
+		return usagef("%s", strings.Replace(doctor.PortTaken(d.cfg.Port), "set PORT to another one: PORT=", "choose another one: --port ", 1))
 	case err != nil:
 		return usagef("can't listen on %s: %w", d.cfg.Address(), err)
 	}
@@ -131,6 +132,10 @@ func (w *world) demo(ctx context.Context, d demonstration) error {
 		return fmt.Errorf("make the simulated GitHub: %w", err)
 	}
 	secret := rand.Text()
+	secretFile := filepath.Join(dir, "webhook-secret")
+	if err := os.WriteFile(secretFile, []byte(secret+"\n"), 0o600); err != nil {
+		return usagef("can't write %s: %w", secretFile, bare(err))
+	}
 	cast := demo.New(world, demo.Options{
 		Hook: localURL(d.cfg) + "/webhook", Secret: secret, Seed: d.seed, Log: log,
 		Pace: time.Duration(float64(time.Second) / d.pace),
@@ -152,7 +157,7 @@ func (w *world) demo(ctx context.Context, d demonstration) error {
 	if err != nil {
 		return fmt.Errorf("start the demonstration: %w", err)
 	}
-	w.welcome(d)
+	w.welcome(d, secretFile)
 
 	// The cast and GitHub end first, so that nobody speaks to a service that is leaving.
 	stage, leave := context.WithCancel(ctx)
@@ -174,8 +179,12 @@ func (w *world) demo(ctx context.Context, d demonstration) error {
 }
 
 // welcome tells a newcomer what there is to see.
-func (w *world) welcome(d demonstration) {
+func (w *world) welcome(d demonstration, secretFile string) {
 	at := strings.Replace(localURL(d.cfg), "127.0.0.1", "localhost", 1)
+	me := program
+	if filepath.Base(os.Args[0]) == program {
+		me = os.Args[0]
+	}
 	w.printf(`
   GitHub PR Manager, demonstration
 
@@ -188,7 +197,10 @@ func (w *world) welcome(d demonstration) {
 
   Also  %[1]s/health   /ready   /metrics   /webhook/stats   /webhook/events
 
+  Test it as its operators do, in another terminal:
+  %[2]s smoke --url %[1]s --secret-file %[3]s
+
   Nothing here is real and nothing is kept. Ctrl-C ends it.
 
-`, at)
+`, at, me, secretFile)
 }

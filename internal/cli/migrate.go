@@ -15,22 +15,37 @@ import (
 )
 
 func (w *world) migrateCommand() *cobra.Command {
+	var from string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "migrate",
-		Short: "Shows the database's schema, or brings it up to date",
+		Short: "Shows the database's schema, brings it up to date, or moves all to another engine",
 		Long: `Works on the database of DATABASE_URL. "serve" brings the schema up by itself when it starts; these commands are for
 those who want to see it, or to do it, beforehand. A schema only ever goes up, and the version before this one still
-runs on it.`,
+runs on it.
+
+With --from sqlite:PATH, everything in an SQLite file is moved to the PostgreSQL of DATABASE_URL, which must be empty: all
+of it in one transaction, or nothing. The service must be stopped; the file stays as it is.`,
 		Example: `  github-pr-manager migrate status
+  DATABASE_URL=postgres://app@localhost/github_agent github-pr-manager migrate --from sqlite:data/github-pr-manager.db
   github-pr-manager migrate status || github-pr-manager migrate up`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return unknownCommand(cmd, args[0])
 			}
-			return cmd.Help()
+			if from == "" {
+				return cmd.Help()
+			}
+			cfg, err := w.config()
+			if err != nil {
+				return err
+			}
+			return w.move(cmd.Context(), cfg, from, asJSON)
 		},
 	}
+	cmd.Flags().StringVar(&from, "from", "", "move everything from `sqlite:PATH`")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with --from")
 	cmd.AddCommand(
 		w.migration("status", "Shows which version the schema has", `Prints the version of the database's schema and the one that this program needs. The exit code is 1 when they differ.`, w.migrateStatus),
 		w.migration("up", "Brings the schema up to date", `Applies the migrations that the database does not have yet. On a database that is up to date it does nothing.`, w.migrateUp),

@@ -95,13 +95,17 @@ func (w *world) tellFetched(f recovery.Fetched) {
 		}
 		return
 	}
-	asked, arrived, lost := 0, 0, 0
+	asked, arrived, lost, behind := 0, 0, 0, 0
 	rows := make([][]string, 0, len(f.Missing))
 	for _, m := range f.Missing {
 		said, now := m.Status, "asked for again"
 		if m.Lost {
 			lost++
 			said += " (acknowledged, and lost here)"
+		}
+		if m.Behind {
+			behind++
+			said += " (acknowledged after the backup was taken)"
 		}
 		switch {
 		case m.Arrived:
@@ -122,7 +126,10 @@ func (w *world) tellFetched(f recovery.Fetched) {
 		w.printf("The other %d may take minutes: they come in at the webhook's address, and the service looks after them.\n", rest)
 	}
 	if lost > 0 {
-		w.printf("%d of them had been acknowledged: that must never happen. Was the database restored from a backup?\n", lost)
+		w.printf("%d of them had been acknowledged: that must never happen.\n", lost)
+	}
+	if behind > 0 {
+		w.printf("%d of them had been acknowledged after the backup was taken that the database was restored from: that is to be expected.\n", behind)
 	}
 }
 

@@ -191,6 +191,8 @@ func (d *Dashboard) routes() http.Handler {
 	page("/api/pulls/{owner}/{repo}/{number}", d.apiPull)
 	mux.Handle("/webhook/events", d.cors(d.route(d.private(d.events), http.MethodGet)))
 	mux.Handle("/webhook/stats", d.cors(d.route(d.stats, http.MethodGet)))
+	page("/debug/pprof/", d.profiles)
+	page("/debug/pprof/{profile}", d.profiles)
 	mux.Handle("/assets/{file}", d.route(d.asset, http.MethodGet))
 	mux.Handle("/favicon.ico", d.route(d.favicon, http.MethodGet))
 	mux.Handle("/sign-in", d.route(d.signIn, http.MethodGet, http.MethodPost))

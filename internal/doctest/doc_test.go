@@ -125,6 +125,34 @@ func TestEveryMetricIsDescribed(t *testing.T) {
 	compareTables(t, "metric", inCode, matches("(?m)^\\| `(github_[a-z_]+)` \\|", read(t, "docs/operating.md")))
 }
 
+// What /ready can warn of, the smoke test has advice about. It knows the contract and not the code, so that this is where
+// the two are compared.
+func TestTheSmokeTestHasAdviceForEveryCheck(t *testing.T) {
+	_, after, found := strings.Cut(read(t, "internal/probe/smoke.go"), "\nvar advice = ")
+	list, _, ended := strings.Cut(after, "\n}")
+	if !found || !ended {
+		t.Fatal("internal/probe/smoke.go has no list `var advice`: the test looks in the wrong place")
+	}
+	advice := matches(`"([a-z]+)":`, list)
+	registered := []string{"draining"} // which no check looks at
+	for _, source := range sources(t, "internal/app") {
+		registered = append(registered, matches(`health\.Register\("([a-z]+)"`, source)...)
+	}
+	if len(registered) < 5 {
+		t.Fatalf("found %q registered in internal/app: the test looks in the wrong place", registered)
+	}
+	for _, name := range registered {
+		if !slices.Contains(advice, name) {
+			t.Errorf("/ready has the check %s, and internal/probe says nobody what to do about it", name)
+		}
+	}
+	for _, name := range advice {
+		if !slices.Contains(registered, name) {
+			t.Errorf("internal/probe has advice about %s, which no check of /ready looks at", name)
+		}
+	}
+}
+
 func compareTables(t *testing.T, what string, code, page []string) {
 	t.Helper()
 	if len(code) < 10 || len(page) < 10 {

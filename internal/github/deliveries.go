@@ -62,7 +62,7 @@ func (c *Client) Sendings(ctx context.Context, h pull.Hook, cursor string) (page
 			continue
 		}
 		page = append(page, pull.Sending{
-			ID: d.GetID(), GUID: d.GetGUID(), At: d.GetDeliveredAt().UTC(), Status: oneLine(d.GetStatus()),
+			ID: d.GetID(), GUID: d.GetGUID(), At: d.GetDeliveredAt().UTC(), Status: oneLine(d.GetStatus()), Code: d.GetStatusCode(),
 			OK:    d.GetStatusCode()/100 == 2 || d.GetStatus() == "OK",
 			Event: oneLine(d.GetEvent()), Action: oneLine(d.GetAction()),
 		})

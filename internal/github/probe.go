@@ -292,28 +292,32 @@ func (c *Client) App(ctx context.Context) (pull.App, error) {
 	return a, nil
 }
 
-// Token asks GitHub for what is left of its limits with the token, which costs nothing, and returns what the answer says
-// about the token. An Enterprise Server without limits says that there are none, which is as good.
-func (c *Client) Token(ctx context.Context) (pull.Token, error) {
-	var got struct {
-		Resources map[string]struct {
-			Limit, Remaining int
-			Reset            int64
-		}
+// limits is GitHub's answer to the question what is left.
+type limits struct {
+	Resources map[string]struct {
+		Limit, Remaining int
+		Reset            int64
 	}
-	now := time.Now()
-	f := c.do(ctx, pull.ScopeToken, call{
-		op: "limits.get", on: "ask GitHub about the token", method: http.MethodGet, url: c.path("rate_limit"), free: true,
-		accept: func(a answer) *pull.Fault {
-			f := a.decode(&got)
-			for name, res := range map[string]resource{"core": restBudget, "graphql": graphqlBudget} {
-				if r := got.Resources[name]; f == nil && r.Limit > 0 {
-					c.limiter(pull.ScopeToken).observe(res, rate{r.Limit, r.Remaining, r.Reset, resetAt(a.header, r.Reset, now)}, now)
-				}
+}
+
+// askLimits asks what is left of the hourly limits, which costs nothing of them.
+func (c *Client) askLimits(on string, accept func(answer) *pull.Fault) call {
+	return call{op: "limits.get", on: on, method: http.MethodGet, url: c.path("rate_limit"), free: true, accept: accept}
+}
+
+// Token asks GitHub for what is left of its limits with the token, and returns what the answer says about the token. An
+// Enterprise Server without limits says that there are none, which is as good.
+func (c *Client) Token(ctx context.Context) (pull.Token, error) {
+	f := c.do(ctx, pull.ScopeToken, c.askLimits("ask GitHub about the token", func(a answer) *pull.Fault {
+		var got limits
+		f, now := a.decode(&got), time.Now()
+		for name, res := range map[string]resource{"core": restBudget, "graphql": graphqlBudget} {
+			if r := got.Resources[name]; f == nil && r.Limit > 0 {
+				c.limiter(pull.ScopeToken).observe(res, rate{r.Limit, r.Remaining, r.Reset, resetAt(a.header, r.Reset, now)}, now)
 			}
-			return f
-		},
-	})
+		}
+		return f
+	}))
 	if f != nil && f.Class != pull.FaultGone {
 		return pull.Token{}, f
 	}

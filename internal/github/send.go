@@ -368,9 +368,9 @@ func unanswered(f *pull.Fault) bool {
 
 // requests are the names of all requests over REST, as the metrics call them.
 var requests = []string{
-	"app.get", "check.create", "check.update", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find", "installation.list",
+	"app.get", "check.create", "check.update", "hook.config", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find", "installation.list",
 	"installation.repositories", "installation.token", "label.add", "label.remove", "limits.get", "merge", "pulls.list", "ref.delete", "ref.get",
-	"repository.get", "status.create",
+	"repository.get", "repository.survey", "status.create",
 }
 
 // outcomes are how a request can end, as the metrics call it.

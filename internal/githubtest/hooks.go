@@ -30,17 +30,19 @@ const MaxPayload = 25 << 20
 
 // Hook is a webhook: of a repository, of an organization (all of its repositories), or of an App.
 type Hook struct {
-	s      *Server
-	ID     int64
-	url    string
-	secret string
-	events []string
-	form   bool
-	repo   *Repo
-	org    *User
-	app    *App
-	log    []*Delivery // oldest first
-	bytes  int         // of the payloads in it
+	s        *Server
+	ID       int64
+	url      string
+	secret   string
+	events   []string
+	form     bool
+	insecure bool
+	off      bool
+	repo     *Repo
+	org      *User
+	app      *App
+	log      []*Delivery // oldest first
+	bytes    int         // of the payloads in it
 }
 
 // logBytes bounds the payloads in a hook's log: beyond it the oldest deliveries are forgotten, as GitHub forgets them
@@ -63,6 +65,8 @@ type HookOptions struct {
 	Secret string
 	Events []string // none is all
 	Form   bool     // application/x-www-form-urlencoded
+	// InsecureTLS has GitHub take any certificate. Inactive keeps it from sending anything.
+	InsecureTLS, Inactive bool
 }
 
 // Hook adds a webhook to the repository and pings it.
@@ -96,7 +100,7 @@ func (a *App) Hook(o HookOptions) *Hook {
 }
 
 func (s *Server) newHook(o HookOptions) *Hook {
-	h := &Hook{s: s, ID: s.id("hook"), url: o.URL, secret: o.Secret, events: o.Events, form: o.Form}
+	h := &Hook{s: s, ID: s.id("hook"), url: o.URL, secret: o.Secret, events: o.Events, form: o.Form, insecure: o.InsecureTLS, off: o.Inactive}
 	s.hooks = append(s.hooks, h)
 	return h
 }
@@ -116,6 +120,9 @@ func (h *Hook) SetURL(u string) {
 }
 
 func (h *Hook) wants(event string) bool {
+	if h.off {
+		return false
+	}
 	switch event {
 	case "ping", "installation", "installation_repositories":
 		return true
@@ -532,9 +539,13 @@ func (h *Hook) json() object {
 	if h.secret != "" {
 		masked = "********"
 	}
+	insecure := "0"
+	if h.insecure {
+		insecure = "1"
+	}
 	o := object{
-		"type": "Repository", "id": h.ID, "name": "web", "active": true, "events": orEmpty(h.events),
-		"config":     object{"content_type": kind, "insecure_ssl": "0", "url": h.url, "secret": masked},
+		"type": "Repository", "id": h.ID, "name": "web", "active": !h.off, "events": orEmpty(h.events),
+		"config":     object{"content_type": kind, "insecure_ssl": insecure, "url": h.url, "secret": masked},
 		"created_at": when(h.s.now()), "updated_at": when(h.s.now()),
 	}
 	switch {

@@ -881,6 +881,9 @@ func (pr *PR) refusal(by *User, method, sha string) *apiError {
 	case pr.repo.objects.merge(base, pr.headSHA).conflict:
 		return refuse(405, "Pull Request is not mergeable")
 	}
+	if why := pr.ruled(); why != "" {
+		return refuse(405, why)
+	}
 	if p != nil && (p.EnforceAdmins || pr.repo.role(by) < CanAdmin) {
 		if why := pr.blocked(); why != "" {
 			return refuse(405, why)

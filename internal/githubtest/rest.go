@@ -51,6 +51,7 @@ func init() {
 		{method: "GET", pattern: "/app/installations", op: "apps.list-installations", jwt: true, handle: (*call).installations},
 		{method: "GET", pattern: "/app/installations/{id}", op: "apps.get-installation", jwt: true, handle: (*call).installation},
 		{method: "POST", pattern: "/app/installations/{id}/access_tokens", op: "apps.create-installation-access-token", jwt: true, handle: (*call).accessToken},
+		{method: "GET", pattern: "/app/hook/config", op: "apps.get-webhook-config-for-app", jwt: true, handle: (*call).hookConfig},
 		{method: "GET", pattern: "/app/hook/deliveries", op: "apps.list-webhook-deliveries", jwt: true, handle: (*call).deliveries},
 		{method: "GET", pattern: "/app/hook/deliveries/{id}", op: "apps.get-webhook-delivery", jwt: true, handle: (*call).delivery},
 		{method: "POST", pattern: "/app/hook/deliveries/{id}/attempts", op: "apps.redeliver-webhook-delivery", jwt: true, handle: (*call).redeliver},
@@ -66,6 +67,9 @@ func init() {
 		{method: "POST", pattern: repoPath + "/hooks/{hook}/deliveries/{id}/attempts", op: "repos.redeliver-webhook-delivery", role: CanAdmin, app: "repository_hooks:write", handle: (*call).redeliver},
 		{method: "GET", pattern: repoPath + "/collaborators/{user}/permission", op: "repos.get-collaborator-permission-level", role: CanRead, app: "metadata:read", appPublic: true, handle: (*call).permission},
 		{method: "GET", pattern: repoPath + "/contents/{path...}", op: "repos.get-content", role: CanRead, app: readContents, appPublic: true, handle: (*call).contents},
+		{method: "GET", pattern: repoPath + "/branches/{branch}", op: "repos.get-branch", role: CanRead, app: readContents, appPublic: true, handle: (*call).branch},
+		{method: "GET", pattern: repoPath + "/rules/branches/{branch}", op: "repos.get-branch-rules", role: CanRead, app: "metadata:read", appPublic: true, handle: (*call).branchRules},
+		{method: "GET", pattern: repoPath + "/codeowners/errors", op: "repos.codeowners-errors", role: CanRead, app: readContents, appPublic: true, handle: (*call).ownersErrors},
 		{method: "GET", pattern: repoPath + "/branches/{branch}/protection", op: "repos.get-branch-protection", role: CanAdmin, app: "administration:read", handle: (*call).protection},
 		{method: "GET", pattern: repoPath + "/git/ref/{ref...}", op: "git.get-ref", role: CanRead, app: readContents, appPublic: true, handle: (*call).getRef},
 		{method: "DELETE", pattern: repoPath + "/git/refs/{ref...}", op: "git.delete-ref", role: CanWrite, app: "contents:write", handle: (*call).removeRef, kind: func(c *call) (string, string, string) {

@@ -223,10 +223,10 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 	d := describe(t, []string{
 		// Not /app/installations: its list says by mistake that an account is a user and an enterprise in one.
 		"/user", "/app", "/app/installations/{installation_id}", "/app/installations/{installation_id}/access_tokens",
-		"/app/hook/deliveries", "/app/hook/deliveries/{delivery_id}", "/app/hook/deliveries/{delivery_id}/attempts", "/app-manifests/{code}/conversions",
+		"/app/hook/config", "/app/hook/deliveries", "/app/hook/deliveries/{delivery_id}", "/app/hook/deliveries/{delivery_id}/attempts", "/app-manifests/{code}/conversions",
 		"/rate_limit", "/meta", "/user/repos", "/installation/repositories", "/users/{username}",
 		repo, repo + "/installation", repo + "/hooks", repo + "/hooks/{hook_id}/deliveries", repo + "/collaborators/{username}/permission",
-		repo + "/contents/{path}", repo + "/branches/{branch}/protection", repo + "/git/ref/{ref}", repo + "/git/refs/{ref}",
+		repo + "/contents/{path}", repo + "/branches/{branch}", repo + "/branches/{branch}/protection", repo + "/rules/branches/{branch}", repo + "/codeowners/errors", repo + "/git/ref/{ref}", repo + "/git/refs/{ref}",
 		repo + "/commits/{ref}", repo + "/commits/{ref}/status", repo + "/commits/{ref}/statuses", repo + "/commits/{ref}/check-runs", repo + "/commits/{ref}/check-suites",
 		repo + "/commits/{commit_sha}/pulls", repo + "/pulls", repo + "/pulls/{pull_number}", repo + "/pulls/{pull_number}/files", repo + "/pulls/{pull_number}/commits",
 		repo + "/pulls/{pull_number}/reviews", repo + "/pulls/{pull_number}/merge", repo + "/pulls/{pull_number}/update-branch",
@@ -247,6 +247,8 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 	w.repo.Status(pr.Head(), "lint", "success", w.bob)
 	w.repo.Protect("other", &githubtest.Protection{Reviews: 1, Checks: []githubtest.RequiredCheck{{Context: "x", App: w.ci}}})
 	w.repo.Branch("other", "main", w.bob)
+	w.repo.Rules("other", githubtest.Ruleset{Checks: []string{"x"}, MergeQueue: true})
+	w.repo.Push("main", map[string]string{".github/CODEOWNERS": "* @bob @nobody\n"}, "owners", w.bob)
 	w.repo.Push("main", map[string]string{"z": "z\n"}, "z", w.bob)
 	w.repo.Grant(w.carol, githubtest.CanAdmin)
 	hook := w.repo.Hook(w.carol, githubtest.HookOptions{URL: "http://service.test/webhook"})
@@ -273,6 +275,7 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 		{jwt, "GET", "/app/installations/1", nil},
 		{jwt, "POST", "/app/installations/" + id + "/access_tokens", nil},
 		{jwt, "POST", "/app/installations/" + id + "/access_tokens", obj{"permissions": obj{"administration": "write"}}},
+		{jwt, "GET", "/app/hook/config", nil},
 		{jwt, "GET", "/app/hook/deliveries", nil},
 		{jwt, "GET", "/app/hook/deliveries/" + delivery, nil},
 		{jwt, "POST", "/app/hook/deliveries/" + delivery + "/attempts", nil},
@@ -286,6 +289,12 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 		{person, "GET", "/repos/octo/app/contents/README.md", nil},
 		{person, "GET", "/repos/octo/app/contents/nope", nil},
 		{person, "GET", "/repos/octo/app/branches/other/protection", nil},
+		{person, "GET", "/repos/octo/app/branches/other", nil},
+		{person, "GET", "/repos/octo/app/branches/nope", nil},
+		{person, "GET", "/repos/octo/app/rules/branches/other", nil},
+		{person, "GET", "/repos/octo/app/rules/branches/main", nil},
+		{person, "GET", "/repos/octo/app/codeowners/errors", nil},
+		{person, "GET", "/repos/octo/app/codeowners/errors?ref=nope", nil},
 		{person, "GET", "/repos/octo/app/git/ref/heads/main", nil},
 		{person, "GET", "/repos/octo/app/git/ref/heads/nope", nil},
 		{person, "GET", "/repos/octo/app/commits/topic", nil},

@@ -514,6 +514,7 @@ type Repo struct {
 	suites     []*suite
 	runs       map[string][]*Check
 	protected  map[string]*Protection
+	rules      map[string]Ruleset
 	createdAt  time.Time
 	updatedAt  time.Time
 	pushedAt   time.Time
@@ -562,7 +563,7 @@ func (s *Server) newRepo(owner *User, name string, parent *Repo) *Repo {
 	}
 	r := &Repo{
 		s: s, ID: s.id("repository"), owner: owner, name: name, parent: parent, refs: map[string]string{},
-		roles: map[*User]Role{}, statuses: map[string][]*Status{}, runs: map[string][]*Check{}, protected: map[string]*Protection{},
+		roles: map[*User]Role{}, statuses: map[string][]*Status{}, runs: map[string][]*Check{}, protected: map[string]*Protection{}, rules: map[string]Ruleset{},
 		createdAt: s.now(), updatedAt: s.now(), pushedAt: s.now(),
 	}
 	r.dir = filepath.Join(s.o.Dir, fmt.Sprintf("%d-%s.git", r.ID, name))

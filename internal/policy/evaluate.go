@@ -160,13 +160,14 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 	takenByOther := l.TakenBy.ID != 0 && !l.TakenBy.Same(d.s.Us)
 	last := d.lastWrite(rule.name)
 
-	// Whose is it? The account alone proves nothing: with a personal token, the service shares it with a person.
+	// Whose is it? With a personal token the account alone proves nothing: the service shares it with a person. An App's
+	// is nobody else's, also where the ledger knows nothing of it, because it was restored from an earlier backup.
 	switch {
 	case setByOther:
 		mem.Ours = false
 	case l.Present && l.SetBy.Same(d.s.Us) && !d.s.AsApp && !last.DoneAt.IsZero() && l.SetAt.After(last.DoneAt.Add(settle)):
 		mem.Ours = false // long after the service did: by the person whose token it uses
-	case l.Present && l.SetBy.Same(d.s.Us) && last.Action.Kind == pull.AddLabel:
+	case l.Present && l.SetBy.Same(d.s.Us) && (d.s.AsApp || last.Action.Kind == pull.AddLabel):
 		// Also when the pass that set it never learned that it had: the ledger says it tried, GitHub says it is there.
 		mem.Ours = true
 	}
@@ -426,7 +427,8 @@ func (d *decider) branch() {
 	s := d.s
 	out := Rule{Section: "merge", Name: "delete-branch", Pos: d.p.merge.pos, Outcome: BranchKept}
 	merged, _ := d.was.Intent(pull.Merge, string(s.Head.SHA))
-	ours := merged.Status == pull.Done || merged.Status == pull.Executing
+	ours := merged.Status == pull.Done || merged.Status == pull.Executing ||
+		d.s.AsApp && s.MergedBy.Same(s.Us) // by a ledger that is gone
 	why := Reason{Branch: s.Head.Name}
 	switch {
 	case s.HeadBranchTip == "":

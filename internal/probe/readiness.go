@@ -110,7 +110,7 @@ func signIn(ctx context.Context, v *Visit) []Finding {
 	case a.status == http.StatusUnauthorized:
 		return fail(wrongToken, setToken)
 	case a.status != http.StatusOK:
-		return fail("with DASHBOARD_TOKEN the pages answer "+a.text(), "the service's log says more")
+		return fail("with DASHBOARD_TOKEN the pages answer "+a.text(), "/ready says why, or the service's log")
 	}
 	return pass("they ask for a sign-in, and DASHBOARD_TOKEN opens them")
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -128,6 +129,9 @@ func ready(ctx context.Context, v *Visit) []Finding {
 		if f.Do == "" {
 			f.Do = "the service's log says more"
 		}
+		if v.ready.Checks["database"].Status == "failing" && (name == "migrations" || name == "queue") {
+			f.Do = "it is in the database: mend that first"
+		}
 		if code, ok := tolerated[name]; ok && c.Status == "warning" && c.Code == code {
 			f = Finding{About: name, Outcome: Pass, Seen: "a note: " + c.Detail}
 		}
@@ -147,6 +151,9 @@ func metrics(ctx context.Context, v *Visit) []Finding {
 	if err != nil {
 		return fail(err.Error(), unreachable(err))
 	}
+	if a.status == http.StatusForbidden && v.public() {
+		return skip("it is kept from the public address (403), as it may be; --url with the service's own address looks at it")
+	}
 	if a.status != http.StatusOK {
 		return fail("/metrics answers "+a.text(), "does a proxy keep it back? Prometheus needs it; --url may name the service itself")
 	}
@@ -161,6 +168,12 @@ func metrics(ctx context.Context, v *Visit) []Finding {
 		return fail("without "+strings.Join(missing, ", "), "alerts about these can't fire: is it this service that answers, and which version?")
 	}
 	return pass(fmt.Sprintf("%d series, among them all of the contract's", len(there)))
+}
+
+// public reports whether the service is asked at an address for everybody: by HTTPS, or by the name of another machine.
+func (v *Visit) public() bool {
+	u, err := url.Parse(v.URL)
+	return err == nil && (u.Scheme == "https" || !own(u.Hostname()))
 }
 
 // values returns the sample of each series without labels, or one of those with, by name.
@@ -267,7 +280,7 @@ func eventStream(ctx context.Context, v *Visit) []Finding {
 		return fail(err.Error(), "does a proxy keep the stream back? It must not buffer text/event-stream")
 	}
 	v.stream = true
-	return pass(fmt.Sprintf("a snapshot, of %d open pull requests", len(s.Pulls)))
+	return pass(fmt.Sprintf("a snapshot; open pull requests in it: %d", len(s.Pulls)))
 }
 
 // noEntry says why the stream could not be read, where the answer tells.
@@ -420,6 +433,20 @@ func answered(status int) string {
 	return "the service's log says more"
 }
 
+// unready is why the service takes nothing, when that is its answer: what it has just met, /ready tells now and may not have
+// known before.
+func (v *Visit) unready(ctx context.Context, a answer) string {
+	if a.status != http.StatusServiceUnavailable {
+		return ""
+	}
+	r, err := v.ask(ctx, http.MethodGet, "/ready", nil)
+	var now stateAnswer
+	if err != nil || json.Unmarshal(r.body, &now) != nil {
+		return ""
+	}
+	return trouble(now, "failing")
+}
+
 const noSecret = "there is no secret here to sign with"
 
 func signedPing(ctx context.Context, v *Visit) []Finding {
@@ -438,7 +465,7 @@ func signedPing(ctx context.Context, v *Visit) []Finding {
 		return fail("the secret here is not the one of the service: "+a.text(),
 			"find out which of the two GitHub signs with, and set the other: WEBHOOK_SECRET here, or where the service runs")
 	case a.status != http.StatusAccepted:
-		return fail("it is answered "+a.text(), answered(a.status))
+		return fail("it is answered "+a.text()+v.unready(ctx, a), answered(a.status))
 	}
 	if status := receipt(a, id); status != "accepted" {
 		return fail("a delivery that is new is answered "+a.text(), "is it this service that answers?")

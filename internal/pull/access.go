@@ -92,3 +92,40 @@ func (t Token) Lacks() string {
 	}
 	return "GITHUB_TOKEN has the scopes " + strings.Join(t.Scopes, ", ") + ": it needs repo (or public_repo, for public repositories only)"
 }
+
+// An Installation is the App in one account.
+type Installation struct {
+	ID          int64
+	Account     string
+	Suspended   bool
+	Permissions map[string]string // that its owner has accepted
+	Events      []string
+}
+
+// A HookSetup is how a webhook is set up at GitHub.
+type HookSetup struct {
+	Hook        Hook
+	ContentType string // json or form
+	InsecureTLS bool   // GitHub does not check our certificate
+	Active      bool
+	Events      []string
+}
+
+// A Limit is what is left of one of GitHub's hourly limits.
+type Limit struct {
+	Resource         string // core or graphql
+	Limit, Remaining int
+}
+
+// A RepoSetup is how a repository is set up at GitHub, as far as it bears on what the service can do there.
+type RepoSetup struct {
+	Repo          Repo // as it is called now
+	Archived      bool
+	DefaultBranch string
+	Required      []string // checks that the default branch requires, sorted
+	MergeQueue    bool     // it can be merged into by GitHub's own merge queue only
+	Heads         int      // how many heads of the newest pull requests were looked at
+	Reported      []string // the checks that have reported on one of them
+	Owners        []string // what GitHub says is wrong with CODEOWNERS
+	Policy        []byte   // the policy file on the default branch; nil: there is none
+}

@@ -43,6 +43,7 @@ type Sending struct {
 	At     time.Time
 	OK     bool   // the receiver answered with a success
 	Status string // GitHub's word for how it ended
+	Code   int    // the receiver's answer, 0 when there was none
 	Event  string
 	Action string
 }
@@ -64,7 +65,8 @@ type Missing struct {
 	Action string
 	Status string // GitHub's word for how its newest try ended
 	SentAt time.Time
-	Lost   bool // GitHub was told that it had arrived
+	Lost   bool // GitHub was told that it had arrived, and nothing explains that it is not here
+	Behind bool // it had arrived after a backup was taken that the database was restored from
 	Asked  int  // how often GitHub was asked to send it again
 	Here   bool // it has come in meanwhile
 }

@@ -40,8 +40,9 @@ var patience = []time.Duration{5 * time.Minute, time.Hour, 10 * time.Minute}
 
 // absent says which deliveries of a log ought to be here: those that no try of GitHub's brought here, and those that
 // were acknowledged. Whether they are here is for the store to say. since is when the log was first looked at: what was
-// acknowledged before then went to somebody else, or to a database that is gone.
-func absent(log []pull.Sending, h pull.Hook, since, now time.Time) []pull.Missing {
+// acknowledged before then went to somebody else, or to a database that is gone. What was acknowledged between a backup and
+// its restore is missing for that reason, and no alarm.
+func absent(log []pull.Sending, h pull.Hook, since, now time.Time, restores []pull.Restore) []pull.Missing {
 	type group struct {
 		newest pull.Sending
 		ok     time.Time // of the newest success
@@ -65,12 +66,14 @@ func absent(log []pull.Sending, h pull.Hook, since, now time.Time) []pull.Missin
 	var out []pull.Missing
 	for _, guid := range order {
 		g := groups[guid]
-		if !g.ok.IsZero() && (g.ok.Before(since) || now.Sub(g.ok) < young) {
+		acked := !g.ok.IsZero()
+		behind := acked && slices.ContainsFunc(restores, func(r pull.Restore) bool { return r.Explains(g.ok, young) })
+		if acked && !behind && (g.ok.Before(since) || now.Sub(g.ok) < young) {
 			continue
 		}
 		s := g.newest
 		out = append(out, pull.Missing{
-			GUID: guid, Hook: h, ID: s.ID, Event: s.Event, Action: s.Action, Status: s.Status, SentAt: s.At, Lost: !g.ok.IsZero(),
+			GUID: guid, Hook: h, ID: s.ID, Event: s.Event, Action: s.Action, Status: s.Status, SentAt: s.At, Lost: acked && !behind, Behind: behind,
 		})
 	}
 	return out
@@ -152,14 +155,18 @@ func (r *Recovery) auditHook(ctx context.Context, lead pull.Lead, h pull.Hook) (
 	if a.Next != "" {
 		top = a.Top
 	}
-	log, next, fault := r.walk(ctx, h, a.Next, back(a, now))
+	restores, err := r.store.Restores(ctx)
+	if err != nil {
+		return false, nil, err
+	}
+	log, next, fault := r.walk(ctx, h, a.Next, back(a, now, restores))
 	if ctx.Err() != nil {
 		return false, nil, nil
 	}
 	if fault != nil && len(log) == 0 && a.Next != "" && fault.Class == pull.FaultRefused {
 		next = "" // GitHub does not know its cursor any more: the walk begins anew
 	}
-	fresh, err := r.store.Compare(ctx, absent(log, h, a.Since, now))
+	fresh, err := r.store.Compare(ctx, absent(log, h, a.Since, now, restores))
 	r.tell(fresh)
 	if err != nil {
 		return false, fault, err
@@ -187,11 +194,18 @@ func (r *Recovery) auditHook(ctx context.Context, lead pull.Lead, h pull.Hook) (
 	return done, fault, r.store.Audited(ctx, lead, name, a)
 }
 
-// back is how far an audit has to look back.
-func back(a pull.Audit, now time.Time) time.Time {
+// back is how far an audit has to look back: a database that was restored from before the first one has all to compare
+// that came since its backup was taken.
+func back(a pull.Audit, now time.Time, restores []pull.Restore) time.Time {
 	from := a.Since.Add(-firstLook)
 	if !a.Done.IsZero() {
 		from = a.Done.Add(-overlap)
+	} else {
+		for _, r := range restores {
+			if taken := r.Taken.Add(-overlap); taken.Before(from) {
+				from = taken
+			}
+		}
 	}
 	if oldest := now.Add(-keeps); from.Before(oldest) {
 		return oldest
@@ -236,7 +250,11 @@ func (r *Recovery) tell(fresh []pull.Missing) {
 	if len(fresh) == 0 {
 		return
 	}
+	behind := 0
 	for _, m := range fresh {
+		if m.Behind {
+			behind++
+		}
 		if m.Lost {
 			r.o.Metrics.Lost()
 			r.o.Log.Error("a delivery was acknowledged and is not in the database: it was lost here, and GitHub is asked for it again",
@@ -244,6 +262,10 @@ func (r *Recovery) tell(fresh []pull.Missing) {
 		}
 	}
 	r.o.Metrics.Missing(len(fresh))
+	if behind > 0 {
+		r.o.Log.Warn("the database was restored from a backup: deliveries that were acknowledged since it was taken are not here, as was to be expected",
+			telemetry.KeyCount, behind)
+	}
 	r.o.Log.Warn("GitHub has deliveries that are not here, and is asked for them again", telemetry.KeyCount, len(fresh),
 		"oldest", slices.MinFunc(fresh, func(a, b pull.Missing) int { return a.SentAt.Compare(b.SentAt) }).SentAt)
 }

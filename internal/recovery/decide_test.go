@@ -38,7 +38,7 @@ func TestAbsent(t *testing.T) {
 		{"several", []pull.Sending{sending(3, "b", ago(time.Minute), false), sending(2, "c", ago(2*time.Minute), true), sending(1, "a", ago(3*time.Minute), false)}, "b by 3; c by 2 lost; a by 1; "},
 	} {
 		got := ""
-		for _, m := range absent(tt.log, pull.Hook{}, since, noon) {
+		for _, m := range absent(tt.log, pull.Hook{}, since, noon, nil) {
 			got += fmt.Sprintf("%s by %d%s; ", m.GUID, m.ID, map[bool]string{true: " lost"}[m.Lost])
 		}
 		if got != tt.want {
@@ -57,7 +57,7 @@ func TestBack(t *testing.T) {
 		{"after an audit", pull.Audit{Since: ago(48 * time.Hour), Done: ago(5 * time.Minute)}, ago(20 * time.Minute)},
 		{"after a long time", pull.Audit{Since: ago(900 * time.Hour), Done: ago(800 * time.Hour)}, ago(7 * 24 * time.Hour)},
 	} {
-		if got := back(tt.a, noon); !got.Equal(tt.want) {
+		if got := back(tt.a, noon, nil); !got.Equal(tt.want) {
 			t.Errorf("%s: back = %s, want %s", tt.name, got, tt.want)
 		}
 	}
@@ -168,5 +168,37 @@ func TestSpread(t *testing.T) {
 	}
 	if got := s.next("token", noon.Add(12*time.Hour)); !got.Equal(noon.Add(12 * time.Hour)) {
 		t.Errorf("half a day later one is due at %s, want at once", got)
+	}
+}
+
+// What was acknowledged between a backup and its restore is asked for, and is no alarm; all else is as before.
+func TestAbsentAfterARestore(t *testing.T) {
+	restores := []pull.Restore{{Taken: ago(3 * time.Hour), At: ago(time.Hour)}}
+	for _, tt := range []struct {
+		name  string
+		acked time.Time
+		want  string
+	}{
+		{"well before the backup", ago(4 * time.Hour), "lost"},
+		{"as the backup was taken, by another clock", ago(3*time.Hour + 30*time.Second), "behind"},
+		{"between the two", ago(2 * time.Hour), "behind"},
+		{"after the restore", ago(30 * time.Minute), "lost"},
+	} {
+		log := []pull.Sending{{ID: 1, GUID: "a", At: tt.acked, OK: true}}
+		got := "not missed"
+		for _, m := range absent(log, pull.Hook{}, ago(48*time.Hour), noon, restores) {
+			got = map[[2]bool]string{{true, false}: "lost", {false, true}: "behind"}[[2]bool{m.Lost, m.Behind}]
+		}
+		if got != tt.want {
+			t.Errorf("acknowledged %s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	// A backup from before the first audit: comparing begins with the restore, and goes back to the backup all the same.
+	if got := absent([]pull.Sending{{ID: 1, GUID: "a", At: ago(2 * time.Hour), OK: true}}, pull.Hook{}, ago(time.Hour), noon, restores); len(got) != 1 || got[0].Lost {
+		t.Errorf("from before the first audit: %+v, want it asked for and no alarm", got)
+	}
+	old := []pull.Restore{{Taken: ago(60 * time.Hour), At: noon}}
+	if got, want := back(pull.Audit{Since: noon}, noon, old), ago(60*time.Hour+overlap); !got.Equal(want) {
+		t.Errorf("the first audit after the restore looks back to %s, want %s", got, want)
 	}
 }

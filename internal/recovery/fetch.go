@@ -30,7 +30,8 @@ type Found struct {
 	Action  string    `json:"action,omitempty"`
 	SentAt  time.Time `json:"sent_at"`
 	Status  string    `json:"status"`          // GitHub's word for how its newest try ended
-	Lost    bool      `json:"lost"`            // it had been acknowledged
+	Lost    bool      `json:"lost"`            // it had been acknowledged, and nothing explains that it is not here
+	Behind  bool      `json:"behind_backup"`   // it had been acknowledged after the backup that the database was restored from
 	Asked   bool      `json:"asked"`           // GitHub sends it again; false: Error says why not
 	Arrived bool      `json:"arrived"`         // it has come in since
 	Error   string    `json:"error,omitempty"` // GitHub's
@@ -87,7 +88,7 @@ func (r *Recovery) Fetch(ctx context.Context, while time.Duration, told func(str
 	}
 	var asked []string
 	for _, m := range missing {
-		f := Found{ID: m.GUID, Event: m.Event, Action: m.Action, SentAt: m.SentAt, Status: m.Status, Lost: m.Lost}
+		f := Found{ID: m.GUID, Event: m.Event, Action: m.Action, SentAt: m.SentAt, Status: m.Status, Lost: m.Lost, Behind: m.Behind}
 		mine, err := r.store.AskingByHand(ctx, m.GUID, r.store.Now().Add(patience[0]))
 		if err != nil {
 			return out, err
@@ -158,7 +159,11 @@ func (r *Recovery) lookThrough(ctx context.Context, h pull.Hook, from, now time.
 	for _, s := range log {
 		guids[s.GUID] = true
 	}
-	expected := absent(log, h, a.Since, now)
+	restores, err := r.store.Restores(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	expected := absent(log, h, a.Since, now, restores)
 	ids := make([]string, len(expected))
 	for i, m := range expected {
 		ids[i] = m.GUID

@@ -67,6 +67,7 @@ type Store interface {
 	Paused(ctx context.Context) (pull.Pause, bool, error)
 	Now() time.Time
 
+	Restores(ctx context.Context) ([]pull.Restore, error)
 	OurHooks(ctx context.Context) (names map[string]bool, err error)
 	Audit(ctx context.Context, hook string) (pull.Audit, error)
 	Compare(ctx context.Context, found []pull.Missing) (fresh []pull.Missing, err error)

@@ -141,6 +141,9 @@ func (s *Store) closeReaders() error {
 // Engine returns "sqlite" or "postgres".
 func (s *Store) Engine() string { return s.engine }
 
+// Name is what to call the database, without secrets.
+func (s *Store) Name() string { return s.name }
+
 // scopeOf is the default of Options.Scope.
 func scopeOf(h pull.Hint) pull.Scope {
 	if h.Installation > 0 {

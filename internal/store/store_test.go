@@ -56,7 +56,7 @@ func (w *world) open() *Store {
 	w.t.Helper()
 	s, err := Open(w.ctx, w.url, Options{
 		Beside: true,
-		Clock:        w.now,
+		Clock:  w.now,
 		Hook: func(op string, committed bool) error {
 			w.mu.Lock()
 			hook := w.hook

@@ -215,16 +215,8 @@ func (s *PostgresServer) launch() (err error) {
 		s.as = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
 	s.password = random()
-	secret := filepath.Join(s.Dir, "password")
-	if err := os.WriteFile(secret, []byte(s.password), 0o644); err != nil { // in a directory that is the server's alone
+	if err := s.initdb(); err != nil {
 		return err
-	}
-	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "--pgdata="+s.data(), "--username=postgres", "--auth=scram-sha-256",
-		"--pwfile="+secret, "--encoding=UTF8", "--locale=C", "--no-instructions", "--no-sync", "--wal-segsize=4")
-	initdb.Dir = s.Dir
-	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	for range 3 { // another process may take the free port first
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -241,6 +233,43 @@ func (s *PostgresServer) launch() (err error) {
 		}
 	}
 	return err
+}
+
+// initdb makes an empty cluster.
+func (s *PostgresServer) initdb() error {
+	secret := filepath.Join(s.Dir, "password")
+	if err := os.WriteFile(secret, []byte(s.password), 0o644); err != nil { // in a directory that is the server's alone
+		return err
+	}
+	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "--pgdata="+s.data(), "--username=postgres", "--auth=scram-sha-256",
+		"--pwfile="+secret, "--encoding=UTF8", "--locale=C", "--no-instructions", "--no-sync", "--wal-segsize=4")
+	initdb.Dir = s.Dir
+	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return nil
+}
+
+// Destroy deletes the files of the running server, as whoever mistakes a directory does, and what runs on without them.
+func (s *PostgresServer) Destroy(t testing.TB) {
+	t.Helper()
+	if err := os.RemoveAll(s.data()); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+		t.Fatalf("delete PostgreSQL's files: %v", err)
+	}
+	s.Stop(t, Immediate)
+	if err := os.RemoveAll(s.data()); err != nil { // what it wrote while it was deleted
+		t.Fatalf("delete PostgreSQL's files: %v", err)
+	}
+}
+
+// Rebuild makes an empty server in the place of one that was destroyed, with the same address and password.
+func (s *PostgresServer) Rebuild(t testing.TB) {
+	t.Helper()
+	if err := s.initdb(); err != nil {
+		t.Fatalf("make PostgreSQL anew: %v", err)
+	}
+	s.Start(t)
 }
 
 func (s *PostgresServer) data() string    { return filepath.Join(s.Dir, "data") }

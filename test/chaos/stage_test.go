@@ -54,6 +54,7 @@ type stage struct {
 	secret   string            // the file with the webhook secret; "": it is in the environment
 	secrets  map[string]string // by name: what may appear nowhere
 	problems []string          // what went wrong beside the checker's questions
+	restored map[string]bool   // ids that a destroyed database has taken with it, and that may come in as new once more
 }
 
 // A replica is one process of the service, and those before it in the same place.

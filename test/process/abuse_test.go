@@ -623,7 +623,7 @@ func TestAddressesInPayloadsAreNotFetched(t *testing.T) {
 	defer github.Close()
 
 	p := testenv.Start(t, testenv.Options{Env: []string{
-		"WEBHOOK_SECRET=" + secret, "GITHUB_TOKEN=github_pat_for_tests_only", "GITHUB_API_URL=http://" + l.Addr().String(),
+		"WEBHOOK_SECRET=" + secret, "GITHUB_TOKEN=ghp_for_tests_only", "GITHUB_API_URL=http://" + l.Addr().String(),
 	}})
 	var fields []string
 	for _, name := range []string{

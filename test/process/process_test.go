@@ -45,7 +45,7 @@ func emptyGitHub(t *testing.T) (url string) {
 func working(t *testing.T, more ...string) []string {
 	t.Helper()
 	return append([]string{
-		"WEBHOOK_SECRET=" + secret, "GITHUB_TOKEN=github_pat_for_tests_only", "GITHUB_API_URL=" + emptyGitHub(t),
+		"WEBHOOK_SECRET=" + secret, "GITHUB_TOKEN=ghp_for_tests_only", "GITHUB_API_URL=" + emptyGitHub(t),
 		"LOG_FORMAT=json",
 	}, more...)
 }

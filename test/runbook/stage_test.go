@@ -27,7 +27,8 @@ const (
 type stage struct {
 	t     *testing.T
 	hub   *githubtest.Server
-	mira  *githubtest.User
+	mira  *githubtest.User // whose token the service has
+	noa   *githubtest.User // whose it gets in its place
 	repo  *githubtest.Repo
 	hook  *githubtest.Hook
 	home  string // the machine's files
@@ -46,10 +47,20 @@ func newStage(t *testing.T) *stage {
 	s.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + s.home, "TZ=UTC", "LC_ALL=C.UTF-8",
 		"GIT_CONFIG_GLOBAL=" + filepath.Join(s.home, ".gitconfig"), "GIT_CONFIG_NOSYSTEM=1",
+		"GOCACHE=" + goEnv(s.t, "GOCACHE"), "GOPATH=" + goEnv(s.t, "GOPATH"), // for go tool pprof
 		// As docs/deploying.md sets them for the host.
 		"PGHOST=localhost", "PGUSER=postgres", "PGPASSWORD=" + dbToken,
 	}
 	return s
+}
+
+func goEnv(t testing.TB, name string) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", name).Output()
+	if err != nil {
+		t.Fatalf("go env %s: %v", name, err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // releases makes the clone, with the tags that the runbook names, and the repository that it was cloned from.
@@ -60,7 +71,7 @@ func (s *stage) releases() {
 	if err != nil {
 		s.t.Fatalf("list the repository's files: %v", err)
 	}
-	upstream := filepath.Join(s.home, "adgenxai")
+	upstream := filepath.Join(s.home, "upstream")
 	for _, to := range []string{s.dir, filepath.Join(upstream, "agents", "github-pr-manager")} {
 		for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
 			switch dir, _, _ := strings.Cut(name, "/"); dir {
@@ -110,7 +121,7 @@ func copyFile(t *testing.T, from, to string) {
 func (s *stage) github() {
 	s.t.Helper()
 	var err error
-	if s.hub, err = githubtest.New(githubtest.Options{Dir: filepath.Join(s.home, "github")}); err != nil {
+	if s.hub, err = githubtest.New(githubtest.Options{Dir: filepath.Join(s.home, "github"), Deliver: client.Do}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.hub.MergeableAfter(0)
@@ -118,7 +129,9 @@ func (s *stage) github() {
 	s.repo = s.hub.Repo("octo/app", githubtest.RepoOptions{Files: map[string]string{
 		"README.md": "# app\n", ".github/pr-manager.yml": "version: 1\nlabels:\n  docs: { files: [\"*.txt\"] }\n",
 	}})
+	s.noa = s.hub.User("noa")
 	s.repo.Grant(s.mira, githubtest.CanAdmin)
+	s.repo.Grant(s.noa, githubtest.CanAdmin)
 	s.repo.Push("topic", map[string]string{"a.txt": "a\n"}, "Write a", s.mira)
 	s.repo.Open(s.mira, "topic", "main", "Write a", "")
 	l, err := net.Listen("tcp", ":8080")
@@ -188,6 +201,9 @@ func (s *stage) composed() *engine {
 	s.write("deploy/tls/site.pem", cert+key)
 	e := newEngine(s.t, s.dir, func(string) string { return testenv.Binary(s.t) })
 	path, address := e.listen()
+	if err := os.Symlink(testenv.Binary(s.t), filepath.Join(path, "github-pr-manager")); err != nil {
+		s.t.Fatal(err)
+	}
 	s.env = append(s.env, "PATH="+path+":"+os.Getenv("PATH"), "RUNBOOK_ENGINE="+address)
 	s.shell = newShell(s.t, s.dir, s.env)
 	return e
