@@ -15,6 +15,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/githubtest"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
 
@@ -56,7 +57,7 @@ func operators(t *testing.T, replicas int) {
 	w.faster()
 	w.must(compose + "up -d --scale github-pr-manager=" + strconv.Itoa(replicas))
 	w.ready()
-	w.listen()
+	w.hook = w.repo.Hook(w.mira, githubtest.HookOptions{URL: w.url + "/webhook", Secret: secret, Events: events})
 	w.idle()
 	w.through(page, matched(t, page, operatorsRows()))
 }
