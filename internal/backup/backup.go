@@ -329,7 +329,7 @@ func (s *sink) close() error {
 func (s *sink) sum() string { return hex.EncodeToString(s.hash.Sum(nil)) }
 
 // check reads a file from end to end: it has the checksum, and is readable.
-func check(ctx context.Context, path, sum string, packed bool) error {
+func check(ctx context.Context, path, want string, packed bool) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return bare(err)
@@ -349,8 +349,8 @@ func check(ctx context.Context, path, sum string, packed bool) error {
 	if _, err := io.Copy(io.Discard, all); err != nil {
 		return bare(err)
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); sum != "" && got != sum {
-		return fmt.Errorf("its checksum is %s, and must be %s", got, sum)
+	if got := hex.EncodeToString(h.Sum(nil)); want != "" && got != want {
+		return fmt.Errorf("its checksum is %s, and must be %s", got, want)
 	}
 	return nil
 }

@@ -88,11 +88,10 @@ func (b *bucket) Address(name string) string { return "s3://" + b.name + "/" + b
 
 // Prepare asks for the bucket, so that a backup is not made in vain.
 func (b *bucket) Prepare(ctx context.Context) (string, error) {
-	for o := range b.client.ListObjects(ctx, b.name, minio.ListObjectsOptions{Prefix: b.key(prefix), MaxKeys: 1}) {
-		if o.Err != nil {
-			return "", b.plain("use", o.Err)
-		}
-		break
+	first, enough := context.WithCancel(ctx) // else it would list on
+	defer enough()
+	if o, ok := <-b.client.ListObjects(first, b.name, minio.ListObjectsOptions{Prefix: b.key(prefix), MaxKeys: 1}); ok && o.Err != nil {
+		return "", b.plain("use", o.Err)
 	}
 	return os.TempDir(), nil
 }

@@ -513,7 +513,7 @@ func TestATokenThatMayNotSeeWebhooks(t *testing.T) {
 		if n := w.hub.Usage().Requests["repos.list-webhooks"]; n != 3 {
 			t.Errorf("GitHub was asked %d times in 13 hours, want every six", n)
 		}
-		if c := r.Health(); c.Status != telemetry.CheckWarning || !strings.Contains(c.Detail, "may not see the webhooks of 1 repository") {
+		if c := r.Health(); c.Status != telemetry.CheckWarning || c.Code != "webhooks-not-visible" || !strings.Contains(c.Detail, "may not see the webhooks of 1 repository") {
 			t.Errorf("Health = %+v, want a warning", c)
 		}
 		r.stop()

@@ -8,6 +8,9 @@ import (
 
 // The way of one alert, from a Prometheus that can't reach a target to a receiver of notifications.
 func TestPrometheusAndAlertmanagerAreReal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a scrape and an alert")
+	}
 	notices := ReceiveNotices(t)
 	am := Alertmanager(t, `
 route: {receiver: all, group_wait: 0s}

@@ -63,6 +63,9 @@ func TestEveryAlertSaysWhatToDo(t *testing.T) {
 }
 
 func TestPromtoolAndAmtoolAreContent(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs ten programs")
+	}
 	root := testenv.Root(t)
 	short := filepath.Join(t.TempDir(), "divided.yml")
 	writeFile(t, short, shippedRules(t).divided(t, shorter).text(t))

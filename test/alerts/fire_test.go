@@ -81,7 +81,7 @@ func TestEveryAlertFires(t *testing.T) {
 	c.refuse(everything.repo, 0, -1)
 	scenes["everything"] = &scene{
 		fires: []string{"NearlyEverythingFails"}, quiet: []string{"VeryHighErrorRate", "HighErrorRate"},
-		may:  []string{"DeadLetters", "OldestDeliveryWaiting", "HighWebhookQueueLength", "LongProcessingTime"},
+		may:  []string{"DeadLetters", "OldestDeliveryWaiting", "HighWebhookQueueLength", "VeryHighWebhookQueueLength", "LongProcessingTime"},
 		make: func() { everything.trickle("pull_request", everything.repo, 10, seldom) },
 	}
 
@@ -118,7 +118,7 @@ func TestEveryAlertFires(t *testing.T) {
 
 	refused := serve("refused", 2)
 	scenes["refused"] = &scene{
-		fires: []string{"DeliveriesRefused"}, may: []string{"OldestDeliveryWaiting", "HighWebhookQueueLength"},
+		fires: []string{"DeliveriesRefused"}, may: []string{"OldestDeliveryWaiting", "HighWebhookQueueLength", "VeryHighWebhookQueueLength"},
 		make: func() { // the disk with its database goes away
 			refused.mayFail = true
 			path := strings.TrimPrefix(refused.database(), "sqlite:")

@@ -208,7 +208,7 @@ func TestEverythingHasItsSeriesBeforeAnyTraffic(t *testing.T) {
 		}
 	}
 	// What an alert compares has a value, also where the comparison is false. (LostAfterAcknowledgement compares twice.)
-	comparison := regexp.MustCompile(` (?:==|>|<) [\d.* ]+(?:$| or .*$)`)
+	comparison := regexp.MustCompile(` (?:==|>|<) [\d.* ]+(?:$| (?:or|and) .*$)`)
 	for name, r := range rules(t).all() {
 		expr := comparison.ReplaceAllString(strings.ReplaceAll(r.Expr, "_timestamp_seconds > 0)", "_timestamp_seconds)"), "")
 		if expr == r.Expr {

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -177,6 +176,17 @@ CREATE TABLE IF NOT EXISTS later (id text PRIMARY KEY, at bigint NOT NULL);
 	return testenv.Build(t, "-overlay", list)
 }
 
+// more are the answers that have been added between two moments. Those before the first are of replicas that were starting.
+func more(before, after map[int]int) map[int]int {
+	out := map[int]int{}
+	for status, n := range after {
+		if n > before[status] {
+			out[status] = n - before[status]
+		}
+	}
+	return out
+}
+
 // schema is the version that a service says it runs on.
 func (s *stage) schema(url string) string {
 	s.t.Helper()
@@ -196,8 +206,8 @@ func (s *stage) schema(url string) string {
 }
 
 // deploy brings the second release up beside the first on the same data, gives it the traffic, lets the first one die,
-// and goes back to it.
-func (s *stage) deploy() {
+// and goes back to it. The first time, that brings the schema up.
+func (s *stage) deploy(first bool) {
 	s.t.Helper()
 	t, green := s.t, s.release(true)
 	before := s.schema(s.replicas[0].url())
@@ -211,7 +221,7 @@ func (s *stage) deploy() {
 		r.ready()
 	}
 	s.list(true)
-	if after := s.schema(s.haproxy.Green); after == before || after == "" {
+	if after := s.schema(s.haproxy.Green); first && after == before || after == "" {
 		t.Errorf("the second release is on %q, the first on %q; want one step of the schema more", after, before)
 	}
 	if n := s.received(true); n != 0 {
@@ -299,7 +309,7 @@ func TestDeploymentsUnderLoad(t *testing.T) {
 			s.restart(r)
 		}
 		s.rotate()
-		s.deploy()
+		s.deploy(rounds == 0)
 		s.renew()
 		rounds++
 	}
@@ -307,11 +317,11 @@ func TestDeploymentsUnderLoad(t *testing.T) {
 	close(stop)
 	sender.Wait()
 	settled := s.settle(60 * time.Second)
-	answers := s.post.answers()
+	answers := more(before, s.post.answers())
 	t.Logf("%d rounds in %v, %d deliveries, worst acknowledgement %v, answers other than 202: %v, settled %v",
 		rounds, took.Round(time.Second), sent.Load(), s.post.worst.Round(time.Millisecond), answers, settled.Round(100*time.Millisecond))
-	if !maps.Equal(answers, before) || s.post.unheard != unheard {
-		t.Errorf("answers other than 202, by status: %v, %v before; connections that nobody took: %d; want none", answers, before, s.post.unheard-unheard)
+	if len(answers) > 0 || s.post.unheard != unheard {
+		t.Errorf("answers other than 202, by status: %v; connections that nobody took: %d; want none", answers, s.post.unheard-unheard)
 	}
 	if sent.Load() < int64(took.Seconds()*150) {
 		t.Errorf("only %d deliveries in %v: too few to prove anything", sent.Load(), took)
@@ -346,10 +356,10 @@ func TestAReplicaDiesBehindHAProxy(t *testing.T) {
 	close(stop)
 	sender.Wait()
 	s.settle(60 * time.Second)
-	answers := s.post.answers()
+	answers := more(before, s.post.answers())
 	t.Logf("%d kills, %d deliveries, worst acknowledgement %v, answers other than 202: %v", kills, sent.Load(), s.post.worst.Round(time.Millisecond), answers)
-	if !maps.Equal(answers, before) || s.post.unheard != unheard {
-		t.Errorf("answers other than 202: %v, %v before; connections that nobody took: %d", answers, before, s.post.unheard-unheard)
+	if len(answers) > 0 || s.post.unheard != unheard {
+		t.Errorf("answers other than 202, by status: %v; connections that nobody took: %d; want none", answers, s.post.unheard-unheard)
 	}
 	if f := s.check(); len(f) > 0 {
 		t.Errorf("after %d kills:\n%s", kills, f)

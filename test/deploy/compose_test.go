@@ -161,6 +161,7 @@ func (p project) render(t *testing.T, reader string, files ...string) stack {
 			source, target := mount(t, p.dir, m)
 			v.volumes[target] = source
 		}
+		v.RawMemory, v.RawPorts, v.RawVolumes = nil, nil, nil
 		v.Grace = strings.TrimSuffix(strings.Replace(v.Grace, "0m30s", "30s", 1), " ")
 		s.services[name] = v
 	}
@@ -362,6 +363,10 @@ func TestExportedSecretsReachTheService(t *testing.T) {
 }
 
 func TestWhatIsWantedStopsTheStart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it asks Compose many times")
+	}
+	t.Parallel()
 	for _, name := range slices.Sorted(maps.Keys(readers)) {
 		t.Run(name, func(t *testing.T) {
 			for _, variable := range wanted {
@@ -459,6 +464,10 @@ func TestExampleNamesEverySetting(t *testing.T) {
 // The commands of the operators' runbook, as they stand there. There is no engine: what is wrong with the words or the
 // files is said before one is asked for.
 func TestRunbookCommandsAreUnderstood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it asks Compose many times")
+	}
+	t.Parallel()
 	for _, command := range []string{
 		"restart github-pr-manager",
 		"up -d --scale github-pr-manager=3",
@@ -585,5 +594,32 @@ func TestVersionIsThatOfTheChangelog(t *testing.T) {
 	})
 	if kustomization := read(t, "deploy/kubernetes/kustomization.yaml"); strings.Count(kustomization, "newTag: v"+m[1]+"\n") != 2 {
 		t.Errorf("deploy/kubernetes/kustomization.yaml does not have v%s for both images", m[1])
+	}
+}
+
+// A green release on the same data: deploy/green.yml adds to the stack and changes nothing of it.
+func TestGreenReleaseAddsToTheStack(t *testing.T) {
+	for _, name := range slices.Sorted(maps.Keys(readers)) {
+		t.Run(name, func(t *testing.T) {
+			p := newProject(t)
+			p.env = []string{"GREEN_VERSION=v9.9.9"}
+			blue := p.render(t, name, production)
+			both := p.render(t, name, production, "deploy/green.yml")
+			for service, v := range blue.services {
+				if got := both.services[service]; fmt.Sprint(got) != fmt.Sprint(v) {
+					t.Errorf("%s is another with deploy/green.yml, and would be started anew:\n%v\n%v", service, v, got)
+				}
+			}
+			green := both.services["github-pr-manager-green"]
+			if green.Image != "github-pr-manager-enhanced:v9.9.9" || len(both.services) != len(blue.services)+2 {
+				t.Errorf("green runs %q, services %v", green.Image, slices.Sorted(maps.Keys(both.services)))
+			}
+			if got, want := green.Environment["DATABASE_URL"], both.services["github-pr-manager"].Environment["DATABASE_URL"]; got != want {
+				t.Errorf("green works on %q, blue on %q", got, want)
+			}
+			if ports := both.services["haproxy-green"].ports; !slices.Equal(ports, []string{"127.0.0.1:3002:3002"}) {
+				t.Errorf("green answers at %v, want loopback's 3002", ports)
+			}
+		})
 	}
 }

@@ -254,6 +254,10 @@ func TestRedisOfTheStack(t *testing.T) {
 // The role of the service, made as the image of PostgreSQL makes it, on a real server: the service has what it needs, and
 // what the operators' commands make belongs to it.
 func TestPostgresOfTheStack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it makes a cluster of PostgreSQL")
+	}
+	t.Parallel()
 	server := testenv.OwnPostgres(t, "")
 	server.Exec(t, "CREATE DATABASE github_agent", "CREATE DATABASE other")
 	psql := testenv.PostgresTool(t, "psql")

@@ -151,6 +151,7 @@ func TestImage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the program")
 	}
+	t.Parallel()
 	stages := dockerfile(t)
 	out := t.TempDir()
 	args := []string{"VERSION=v1.2.3", "REVISION=0123456789abcdef"}

@@ -32,6 +32,7 @@ func TestNewcomer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it clones and builds the program")
 	}
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		testenv.Missing(t, "the page installs a service for another user; run the test as root")
 	}

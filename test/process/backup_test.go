@@ -169,3 +169,68 @@ func TestBackupAndRestore(t *testing.T) {
 		}
 	})
 }
+
+// A bucket is a place like any other: a real server that checks signatures.
+func TestBackupToS3(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds an S3 server")
+	}
+	s3 := testenv.S3(t, "ops")
+	k := newKeeper(t, testenv.SQLite(t), 5)
+	plain := k.env
+	k.env = append(k.env, s3.Environ()...)
+	k.dir = "s3://ops/pr-manager"
+	first := k.backup()
+	if !strings.HasPrefix(first, "s3://ops/pr-manager/github-pr-manager-") {
+		t.Errorf("the backup is at %s", first)
+	}
+	if out, err := exec.Command("sh", "-c", `cd "$0" && sha256sum -c *.sha256`, filepath.Join(s3.Dir, "ops", "pr-manager")).CombinedOutput(); err != nil {
+		t.Errorf("sha256sum -c of what the server has: %v\n%s", err, out)
+	}
+	k.must("backup", "verify", first)
+	if out := k.must("backup", "list", k.dir); !strings.Contains(out, first) || strings.Contains(out, "missing") {
+		t.Errorf("list:\n%s", out)
+	}
+	k.send(5, 8)
+	k.must("restore", "--replace", k.dir+"/")
+	if got := k.rows()["webhook_logs"]; got != 5 {
+		t.Errorf("%d deliveries, want 5", got)
+	}
+	// Only what is older goes, and only what has such a name.
+	other := filepath.Join(s3.Dir, "ops", "pr-manager", "github-pr-manager-notes.txt")
+	old := filepath.Join(s3.Dir, "ops", "pr-manager", "github-pr-manager-20200101T000000Z.db.gz")
+	for _, path := range []string{other, old} {
+		if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.backup("--keep", "30d")
+	if _, err := os.Stat(old); !os.IsNotExist(err) {
+		t.Errorf("a backup of 2020 is still there: %v", err)
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Errorf("somebody else's file: %v", err)
+	}
+	// What is uploaded is damaged on the server: it is found before anything is touched.
+	path := filepath.Join(s3.Dir, strings.TrimPrefix(first, "s3://"))
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[len(text)/2] ^= 1
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.refused("", "restore", "--replace", first)
+	k.refused("", "backup", "verify", first)
+	if got := k.rows()["webhook_logs"]; got != 5 {
+		t.Errorf("%d deliveries after a refused restore, want 5", got)
+	}
+
+	k.refused("there is no backup s3://ops/pr-manager/nothing.db", "restore", "--replace", "s3://ops/pr-manager/nothing.db")
+	k.refused("no such bucket", "backup", "--to", "s3://nowhere/x")
+	k.env = append(plain, "AWS_ENDPOINT_URL="+s3.URL, "AWS_ACCESS_KEY_ID="+s3.Key, "AWS_SECRET_ACCESS_KEY=another-one-altogether")
+	k.refused("the keys are not accepted", "backup", "--to", "s3://ops/x")
+	k.env = append(plain, "AWS_ENDPOINT_URL=http://127.0.0.1:1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b")
+	k.refused("it can't be reached: connect: connection refused", "backup", "--to", "s3://ops/x")
+}
