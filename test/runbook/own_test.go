@@ -212,7 +212,10 @@ func ownRows() []row {
 			w.eventually("deliveries are refused", func() bool { return w.deliver(1, secret)[0] == 503 })
 			w.repo.Push("topic", map[string]string{"refused.txt": "r\n"}, "Write what is refused", w.mira)
 			w.eventually("GitHub's are too", func() bool { return w.undelivered() > 0 })
-			w.eventually("it says so", func() bool { status, _ := w.get(w.url + "/ready"); return status == 503 })
+			w.eventually("it says so", func() bool {
+				_, body := w.get(w.url + "/ready")
+				return regexp.MustCompile(`"database": \{\s+"status": "failing"`).MatchString(body)
+			})
 		}, want: says(`"status": "not_ready"`, `"database": \{\s+"status": "failing"`)},
 		{section: "DeliveriesRefused", text: `curl -s "$url/metrics" | grep -E '^github_webhooks_total.*unavailable' | grep -v ' 0$'`, want: says(`event="pull_request"`)},
 		{section: "DeliveriesRefused", text: `logs 15m | grep -E '"level":"(ERROR|WARN)"' | tail -20`, want: func(w *walk, r result) {
@@ -525,9 +528,9 @@ func deadLetter(w *walk) {
 	}
 	f := w.hub.Fail(githubtest.Fault{Op: "graphql.PullRequest", Repo: "octo/app", Status: 403, Times: -1, Message: "Resource protected by organization SAML enforcement."})
 	w.accepted(1, with)
-	w.eventually("the first look has failed", func() bool { return w.count("status = 'queued' AND attempts > 0") == 1 })
+	w.eventually("the first look has failed", func() bool { return w.count("status = 'queued' AND attempts > 0") > 0 })
 	w.must(`psql -q github_agent -c "UPDATE work SET fails = 5"`)
-	w.eventually("there is a dead letter", func() bool { return w.count("status = 'dead'") == 1 })
+	w.eventually("there is a dead letter", func() bool { return w.count("status = 'dead'") > 0 })
 	f.Heal()
 }
 
