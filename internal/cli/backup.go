@@ -164,9 +164,9 @@ func (d database) PlanDump(ctx context.Context, b pull.Backup) (backup.Plan, err
 func (w *world) backupListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "list PLACE",
-		Short:   "Lists the backups in a place, newest first",
-		Long:    `Lists the backups in a directory or at s3://BUCKET/PREFIX. It looks at names and sizes only: "backup verify" reads
+		Use:   "list PLACE",
+		Short: "Lists the backups in a place, newest first",
+		Long: `Lists the backups in a directory or at s3://BUCKET/PREFIX. It looks at names and sizes only: "backup verify" reads
 one.`,
 		Example: `  github-pr-manager backup list s3://ops/pr-manager --json | jq -r '.backups[0].address'`,
 		Args:    arguments(1, 1, "one place: a directory, or s3://BUCKET/PREFIX"),

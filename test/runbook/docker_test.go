@@ -811,10 +811,27 @@ func (e *engine) real(r request, args []string) (string, error) {
 }
 
 // config reads the Compose file as Compose does: by asking it.
+// What it says is kept as long as nothing changes that it could say something else for.
 func (e *engine) config(r request, global []string, name string) (*project, string, error) {
-	out, err := e.real(r, append(slices.Clone(global), "config"))
-	if err != nil {
-		return nil, "", err
+	asked := strings.Join(append(append(slices.Clone(global), r.Dir), r.Env...), "\x00")
+	for _, pattern := range []string{"*.yml", ".env", "deploy/*.yml"} {
+		paths, _ := filepath.Glob(filepath.Join(r.Dir, pattern))
+		for _, path := range paths {
+			text, _ := os.ReadFile(path)
+			asked += "\x00" + string(text)
+		}
+	}
+	e.mu.Lock()
+	out, known := e.composed[asked]
+	e.mu.Unlock()
+	if !known {
+		var err error
+		if out, err = e.real(r, append(slices.Clone(global), "config")); err != nil {
+			return nil, "", err
+		}
+		e.mu.Lock()
+		e.composed[asked] = out
+		e.mu.Unlock()
 	}
 	var p project
 	// A dollar is doubled in what config prints, so that it could be read again.

@@ -47,6 +47,7 @@ type engine struct {
 
 	mu         sync.Mutex
 	containers []*container
+	composed   map[string]string  // what `docker-compose config` has said, by what was asked
 	bridges    map[string]*bridge // by subnet
 	last       int                // number of the last pair of interfaces
 	closed     bool
@@ -91,7 +92,7 @@ func newEngine(t testing.TB, root string, program func(tag string) string) *engi
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{t: t, dir: dir, root: root, program: program, bridges: map[string]*bridge{}}
+	e := &engine{t: t, dir: dir, root: root, program: program, bridges: map[string]*bridge{}, composed: map[string]string{}}
 	if _, err := e.bridge("bridge", defaultSubnet); err != nil {
 		testenv.Missing(t, "%v; the kernel needs bridge and veth", err)
 	}

@@ -23,6 +23,9 @@ func TestEveryCommandOfTheRunbookHasARow(t *testing.T) {
 	matched(t, ownPage(t, ""), ownRows())
 }
 
+// events are those that the README tells a webhook to send.
+var events = []string{"pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment", "check_run", "check_suite", "status", "push"}
+
 // typed begins what a reader may type; other pieces of code in the text are names.
 var typedWord = regexp.MustCompile(`^(gpm|manager|logs|db|curl|df|docker|docker-compose|deploy/switch|redis-cli|kubectl|make|certbot|go|kill|lsof|ss|\./\S+) \S|^\./\S+$`)
 
@@ -69,7 +72,7 @@ func own(t *testing.T, way string) {
 		w.must(compose + "up -d")
 	}
 	w.ready()
-	w.hook = w.repo.Hook(w.mira, githubtest.HookOptions{URL: w.url + "/webhook", Secret: secret})
+	w.hook = w.repo.Hook(w.mira, githubtest.HookOptions{URL: w.url + "/webhook", Secret: secret, Events: events})
 	w.idle()
 	page := ownPage(t, way)
 	rows := slices.DeleteFunc(ownRows(), func(r row) bool {
@@ -179,7 +182,7 @@ func ownRows() []row {
 		}, want: says(`120`, `(?i)paused since`)},
 		{section: "HighWebhookQueueLength", text: "gpm queue list | head                      # what waits, the oldest first", want: says(`octo/app`)},
 		{section: "HighWebhookQueueLength", text: `curl -s "$url/metrics" | grep -E '^github_(webhook_queue_length|oldest_due_seconds|redis_up)'`, want: says(`(?m)^github_webhook_queue_length 120$`, `github_redis_up 1`)},
-		{section: "HighWebhookQueueLength", text: "redis-cli -h localhost -p 6379 LLEN queue:github-webhook   # how many of them are not even taken in", want: says(`^120$`)},
+		{section: "HighWebhookQueueLength", text: "redis-cli -h localhost -p 6379 LLEN queue:github-webhook   # how many of them are not even taken in", want: says(`(?m)^120$`)},
 		{section: "HighWebhookQueueLength", text: "gpm queue resume", want: func(w *walk, r result) {
 			ok(w, r)
 			w.idle()
@@ -187,7 +190,10 @@ func ownRows() []row {
 
 		{section: "HighErrorRate", text: `curl -s "$url/ready"                       # names the neighbour that is in trouble`, before: func(w *walk) {
 			w.stack("stop redis")
-			w.eventually("it is missed", func() bool { return w.metric(`github_errors_total{kind="redis"}`) > 0 })
+			w.eventually("it is missed", func() bool {
+				_, body := w.get(w.url + "/ready")
+				return regexp.MustCompile(`"redis": \{\s+"status": "warning"`).MatchString(body)
+			})
 		}, want: says(`"redis": \{\s+"status": "warning"`)},
 		{section: "HighErrorRate", text: `curl -s "$url/metrics" | grep -E '^github_errors_total'`, want: says(`(?m)^github_errors_total\{kind="redis"\} [1-9]`)},
 		{section: "HighErrorRate", text: `logs 10m | grep -E '"level":"(ERROR|WARN)"' | tail -20`, want: func(w *walk, r result) {
@@ -204,6 +210,12 @@ func ownRows() []row {
 		{section: "DeliveriesRefused", text: `curl -s "$url/ready"                       # names what is missing: database, migrations, secret`, before: func(w *walk) {
 			w.stack("stop postgres")
 			w.eventually("deliveries are refused", func() bool { return w.deliver(1, secret)[0] == 503 })
+			w.repo.Push("topic", map[string]string{"refused.txt": "r\n"}, "Write what is refused", w.mira)
+			w.eventually("GitHub's are too", func() bool { return w.undelivered() > 0 })
+			w.eventually("it says so", func() bool {
+				_, body := w.get(w.url + "/ready")
+				return regexp.MustCompile(`"database": \{\s+"status": "failing"`).MatchString(body)
+			})
 		}, want: says(`"status": "not_ready"`, `"database": \{\s+"status": "failing"`)},
 		{section: "DeliveriesRefused", text: `curl -s "$url/metrics" | grep -E '^github_webhooks_total.*unavailable' | grep -v ' 0$'`, want: says(`event="pull_request"`)},
 		{section: "DeliveriesRefused", text: `logs 15m | grep -E '"level":"(ERROR|WARN)"' | tail -20`, want: func(w *walk, r result) {
@@ -241,22 +253,11 @@ func ownRows() []row {
 		{section: "GitHubBudgetNearlySpent", text: `curl -s "$url/metrics" | grep -E '^github_api_budget_remaining_ratio'`, want: says(`resource="graphql"`, `resource="rest"`)},
 		{section: "GitHubBudgetNearlySpent", text: `curl -s "$url/metrics" | grep -E '^github_api_calls_total' | sort -t' ' -k2 -rn | head -5`, want: says(`github_api_calls_total\{.* [1-9]`)},
 
-		{section: "LostAfterAcknowledgement", text: `logs 2h | grep '"level":"ERROR"' | tail -20`, before: func(w *walk) {
-			w.repo.Push("topic", map[string]string{"lost.txt": "l\n"}, "Write what gets lost", w.mira)
-			w.idle()
-			id := ""
-			for _, d := range w.hook.Deliveries() {
-				if d.StatusCode == 202 {
-					id = d.GUID
-				}
-			}
-			w.kept["lost"] = id
-			w.must(`psql -q github_agent -c "DELETE FROM webhook_logs WHERE delivery_id = '` + id + `'"`)
-			w.eventually("the log says what was lost", func() bool { return strings.Contains(w.must("logs 5m").stdout, `"delivery":"`+id+`"`) })
-		}, want: says(`"level":"ERROR"`)},
+		// What was acknowledged less than a minute ago is no loss yet: test/alerts has the patience, and The database is gone has another way.
+		{section: "LostAfterAcknowledgement", text: `logs 2h | grep '"level":"ERROR"' | tail -20`, want: says(`"level":"ERROR"`)},
 		{section: "LostAfterAcknowledgement", text: "gpm deliveries recover --since 6h          # what was missing, and that GitHub was asked to send it again", want: func(w *walk, r result) {
 			ok(w, r)
-			w.eventually("it is back", func() bool { return w.count("delivery_id = '"+w.kept["lost"]+"'") == 1 })
+			w.eventually("what was refused is here", func() bool { return w.undelivered() == 0 })
 		}},
 
 		{section: "CertificateExpiresSoon", text: `echo | openssl s_client -connect localhost:443 -servername localhost 2>/dev/null | openssl x509 -noout -enddate`, want: says(`notAfter=`)},
@@ -335,7 +336,7 @@ func ownRows() []row {
 				return w.must("redis-cli -h localhost -p 6379 LLEN queue:github-webhook").stdout == "2\n"
 			})
 		}},
-		{section: "One by hand", text: "redis-cli -h localhost -p 6379 LLEN queue:github-webhook", want: says(`^2$`)},
+		{section: "One by hand", text: "redis-cli -h localhost -p 6379 LLEN queue:github-webhook", want: says(`(?m)^2$`)},
 		{section: "One by hand", text: "redis-cli -h localhost -p 6379 LPOP queue:github-webhook | gpm process -", want: func(w *walk, r result) {
 			says(`octo/app`)(w, r)
 			n := w.count("status IN ('received', 'queued')")
@@ -515,7 +516,8 @@ func ownRows() []row {
 	}
 }
 
-func octo(_ *walk, text string) string     { return strings.Replace(text, "OWNER/REPO#N", "octo/app#1", 1) }
+func octo(_ *walk, text string) string { return strings.Replace(text, "OWNER/REPO#N", "octo/app#1", 1) }
+
 func delivery(w *walk, text string) string { return strings.Replace(text, " ID", " "+w.kept["id"], 1) }
 
 // deadLetter makes one: GitHub answers looks at octo/app#1 wrongly, the first five of six failures are said to have been.
@@ -527,9 +529,9 @@ func deadLetter(w *walk) {
 	}
 	f := w.hub.Fail(githubtest.Fault{Op: "graphql.PullRequest", Repo: "octo/app", Status: 403, Times: -1, Message: "Resource protected by organization SAML enforcement."})
 	w.accepted(1, with)
-	w.eventually("the first look has failed", func() bool { return w.count("status = 'queued' AND attempts > 0") == 1 })
+	w.eventually("the first look has failed", func() bool { return w.count("status = 'queued' AND attempts > 0") > 0 })
 	w.must(`psql -q github_agent -c "UPDATE work SET fails = 5"`)
-	w.eventually("there is a dead letter", func() bool { return w.count("status = 'dead'") == 1 })
+	w.eventually("there is a dead letter", func() bool { return w.count("status = 'dead'") > 0 })
 	f.Heal()
 }
 

@@ -152,11 +152,6 @@ func (s *stage) github() {
 	})
 }
 
-// listen gives the repository its webhook. Its ping is the first delivery.
-func (s *stage) listen() {
-	s.hook = s.repo.Hook(s.mira, githubtest.HookOptions{URL: "http://localhost:3001/webhook", Secret: secret})
-}
-
 // write puts a file below the clone.
 func (s *stage) write(name, text string) {
 	s.t.Helper()
