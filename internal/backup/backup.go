@@ -193,7 +193,7 @@ func (t *Taker) dump(ctx context.Context, db Database, b *pull.Backup, s *sink) 
 	if err := out.end(); err != nil {
 		return err
 	}
-	found := scan.found()
+	found := scan.found() // without head and tail it is somebody else's
 	switch {
 	case !found.whole:
 		return errors.New("pg_dump ended early: its dump has no end mark")

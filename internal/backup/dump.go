@@ -130,6 +130,8 @@ func (s *scanner) line(piece []byte) verdict {
 	case text == headMark:
 		s.ours = true
 	case text == "-- PostgreSQL database dump complete":
+		s.whole = !s.ours
+	case text == "COMMIT;" && s.ours:
 		s.whole = true
 	case text == "SET transaction_timeout = 0;": // of a newer pg_dump, and not known to a server before 17
 		return drop

@@ -177,17 +177,17 @@ func kindOf(path string) (kind string, packed bool, err error) {
 			return "", false, fmt.Errorf("it can't be unpacked: %w", err)
 		}
 	}
-	head := make([]byte, 16)
+	head := make([]byte, 4<<10)
 	n, _ := io.ReadFull(r, head) // what is there tells
 	switch head = head[:n]; {
 	case bytes.HasPrefix(head, []byte("SQLite format 3\x00")):
 		return "sqlite", packed, nil
 	case bytes.HasPrefix(head, []byte("PGDMP")):
 		return "", false, errors.New("it is in pg_dump's custom format: make a plain one of it with pg_restore -f backup.sql FILE")
-	case bytes.IndexByte(head, 0) >= 0 || n == 0:
-		return "", false, errors.New("it is neither a dump of PostgreSQL nor a copy of an SQLite file")
+	case bytes.HasPrefix(head, []byte(headMark)), bytes.Contains(head, []byte("-- PostgreSQL database dump\n")):
+		return "postgres", packed, nil
 	}
-	return "postgres", packed, nil
+	return "", false, errors.New("it is neither a dump of PostgreSQL nor a copy of an SQLite file")
 }
 
 // content opens a file, unpacked.
@@ -254,7 +254,7 @@ func full(ctx context.Context, p Place, o RestoreOptions) error {
 	holds, err := p.Holds(ctx)
 	switch {
 	case err != nil:
-		return fmt.Errorf("what is in the database can't be told (%w): with --replace it is set aside, whatever it is", err)
+		return fmt.Errorf("what is in the database can't be told (%v): with --replace it is set aside, whatever it is", err)
 	case holds:
 		return errors.New("the database is not empty: with --replace, what is in it is set aside (not deleted) and the backup takes its place")
 	}

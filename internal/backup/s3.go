@@ -192,7 +192,10 @@ func (b *bucket) get(ctx context.Context, name, path string) error {
 		return room(filepath.Dir(path), err)
 	}
 	_, err = io.Copy(f, o)
-	if err = errors.Join(err, f.Close()); err == nil {
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
 		return nil
 	}
 	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
@@ -233,4 +234,291 @@ func TestBackupToS3(t *testing.T) {
 	k.refused("the keys are not accepted", "backup", "--to", "s3://ops/x")
 	k.env = append(plain, "AWS_ENDPOINT_URL=http://127.0.0.1:1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b")
 	k.refused("it can't be reached: connect: connection refused", "backup", "--to", "s3://ops/x")
+}
+
+// psql does what it is told, on and on after every error. A backup of ours is safe all the same: with no option that would help.
+func TestABackupInTheHandsOfPsql(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	k := newKeeper(t, testenv.Postgres(t), 20)
+	path := k.backup("--plain")
+	if !strings.HasSuffix(path, ".sql") {
+		t.Fatalf("a plain backup is called %s", path)
+	}
+	psql := func(file string) (string, error) {
+		sql, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sql.Close()
+		cmd := exec.Command(testenv.PostgresTool(t, "psql"), k.url)
+		cmd.Stdin = sql
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	p := testenv.Start(t, testenv.Options{Env: append([]string{"WEBHOOK_SECRET=" + secret}, k.env...)})
+	for i := 20; i < 25; i++ {
+		keep(t, p, i)
+	}
+	// A service runs: every way refuses, and nothing is changed.
+	if out, err := psql(path); err == nil || !strings.Contains(out, "the service is running on this database") {
+		t.Errorf("psql while a service runs: %v\n%s", err, out)
+	}
+	k.refused("the service is running on this database", "restore", "--replace", path)
+	if _, body := get(t, p.URL+"/metrics"); !strings.Contains(body, "\ngithub_last_backup_timestamp_seconds 1.") {
+		t.Error("the service does not know of the backup")
+	}
+	p.Kill(t)
+	want := fmt.Sprint(k.rows())
+	if got := k.rows()["webhook_logs"]; got != 25 {
+		t.Errorf("refused, and %d deliveries are there, want 25", got)
+	}
+	// Cut off anywhere: nothing is changed.
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := filepath.Join(t.TempDir(), "cut.sql")
+	for _, part := range []int{10, 50, 90, 99} {
+		if err := os.WriteFile(cut, text[:len(text)*part/100], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, _ := psql(cut)
+		if got := fmt.Sprint(k.rows()); got != want {
+			t.Errorf("cut off at %d %%, and changed something:\n%s\nbefore:\n%s\n%s", part, got, want, out)
+		}
+	}
+	k.refused("it has no end mark", "restore", "--replace", cut)
+	// Into a database that a service has begun to use.
+	if out, err := psql(path); err != nil || !strings.Contains(out, "is kept in its schema before_restore_") {
+		t.Errorf("psql: %v\n%s", err, out)
+	}
+	if got := k.rows()["webhook_logs"]; got != 20 {
+		t.Errorf("%d deliveries after psql, want 20", got)
+	}
+	k.send(25, 26)
+	// And into one that is empty.
+	k.url = testenv.Postgres(t)
+	k.env = []string{"DATABASE_URL=" + k.url}
+	if out, err := psql(path); err != nil {
+		t.Errorf("psql into an empty database: %v\n%s", err, out)
+	}
+	k.send(30, 31)
+	if got := k.rows()["webhook_logs"]; got != 21 {
+		t.Errorf("%d deliveries, want 21", got)
+	}
+}
+
+// What the operators' weekly pg_dump has written, restored by the command: into an empty database, into one that has been
+// started, and never half.
+func TestRestoreOfAPlainDump(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	k := newKeeper(t, testenv.Postgres(t), 12)
+	dir := t.TempDir()
+	dump := func(name string, args ...string) string {
+		path := filepath.Join(dir, name)
+		out, err := exec.Command(testenv.PostgresTool(t, "pg_dump"), append(args, "--file="+path, k.url)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("pg_dump: %v\n%s", err, out)
+		}
+		return path
+	}
+	weekly := dump("weekly_backup.sql")
+	custom, data, create := dump("custom", "-Fc"), dump("data.sql", "--data-only"), dump("create.sql", "--create")
+	clean := dump("clean.sql", "--clean", "--if-exists")
+	text, err := os.ReadFile(weekly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := filepath.Join(dir, "newer.sql")
+	at := strings.Index(string(text), "COPY public.schema_migrations ")
+	line := at + strings.IndexByte(string(text[at:]), '\n') + 1
+	if err := os.WriteFile(newer, []byte(string(text[:line])+"99\t099_later.sql\t0\n"+string(text[line:])), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(dir, "broken.sql") // the last table can't be filled
+	i := strings.LastIndex(string(text), "\n\\.\n")
+	if err := os.WriteFile(broken, []byte(string(text[:i])+"\nnonsense\n\\.\n"+string(text[i+4:])), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.url = testenv.Postgres(t)
+	k.env = []string{"DATABASE_URL=" + k.url}
+	k.must("migrate", "up")
+	k.send(100, 103)
+	want := fmt.Sprint(k.rows())
+	for file, why := range map[string]string{
+		custom: "pg_restore -f backup.sql", data: "without --data-only", create: "--create", newer: "has schema 99",
+		broken: "nothing was restored, and the database is as it was", filepath.Join(dir, "none.sql"): "there is no backup",
+	} {
+		k.refused(why, "restore", "--replace", file)
+		if got := fmt.Sprint(k.rows()); got != want {
+			t.Errorf("restore of %s was refused, and changed something:\n%s\nbefore:\n%s", file, got, want)
+		}
+	}
+	k.refused("--replace", "restore", weekly)
+	for _, file := range []string{weekly, clean} {
+		out := k.must("restore", "--replace", file)
+		if !strings.Contains(out, "No checksum") || !strings.Contains(out, "before_restore_") {
+			t.Errorf("restore of %s says:\n%s", file, out)
+		}
+		if got := k.rows()["webhook_logs"]; got != 12 {
+			t.Errorf("%d deliveries after the restore of %s, want 12", got, file)
+		}
+		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // what is set aside is called by its second
+	}
+	k.send(200, 201)
+}
+
+// An SQLite file is not put back under a running service, nor over one that nobody can read, unless that is asked for.
+func TestRestoreOfAnSQLiteFile(t *testing.T) {
+	k := newKeeper(t, testenv.SQLite(t), 6)
+	path := k.backup()
+	file := strings.TrimPrefix(k.url, "sqlite:")
+	p := testenv.Start(t, testenv.Options{Env: append([]string{"WEBHOOK_SECRET=" + secret}, k.env...)})
+	keep(t, p, 10)
+	k.refused("another service (process ", "restore", "--replace", path)
+	k.must("backup", "--to", k.dir, "--keep", "30d") // beside it
+	p.Kill(t)
+	if got := k.rows()["webhook_logs"]; got != 7 {
+		t.Errorf("%d deliveries, want 7", got)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := filepath.Join(k.dir, "bad.db.gz")
+	for _, b := range [][]byte{nil, text[:len(text)/2], []byte("not a backup at all \x00"), text[:1]} {
+		if err := os.WriteFile(bad, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k.refused("can't be restored", "restore", "--replace", bad)
+	}
+	if err := os.WriteFile(path+".sha256", []byte(strings.Repeat("0", 64)+"  x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.refused("its checksum is", "restore", "--replace", path)
+	if err := os.Remove(path + ".sha256"); err != nil {
+		t.Fatal(err)
+	}
+	// The file is damaged.
+	if err := os.WriteFile(file, []byte(strings.Repeat("rubbish ", 4096)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.refused("--replace", "restore", path)
+	out := k.must("restore", "--replace", path)
+	if got := k.rows()["webhook_logs"]; got != 6 {
+		t.Errorf("%d deliveries after the restore, want 6:\n%s", got, out)
+	}
+	if aside, err := filepath.Glob(file + ".before-restore-*"); err != nil || len(aside) == 0 {
+		t.Errorf("nothing was set aside: %v", aside)
+	}
+	k.send(20, 21)
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(file), ".github-pr-manager-*")); err != nil || len(left) > 0 {
+		t.Errorf("files are left behind: %v", left)
+	}
+}
+
+// As a service: one backup after the other, a failed one is said and tried again, older ones go, SIGTERM ends it.
+func TestBackupsEverySoOften(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	k := newKeeper(t, testenv.SQLite(t), 3)
+	if err := os.Mkdir(k.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"github-pr-manager-20200101T000000Z.db.gz", "github-pr-manager-20200101T000000Z.db.gz.sha256", "20200101.db.gz"} {
+		if err := os.WriteFile(filepath.Join(k.dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := testenv.Start(t, testenv.Options{
+		Args: []string{"backup", "--to", k.dir, "--every", "1s", "--keep", "1d"}, Env: k.env, NoWait: true,
+	})
+	taken := func() int {
+		found, err := filepath.Glob(filepath.Join(k.dir, "github-pr-manager-*.db.gz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found)
+	}
+	wait := func(what string, holds func() bool) {
+		t.Helper()
+		for began := time.Now(); !holds(); time.Sleep(20 * time.Millisecond) {
+			if time.Since(began) > 20*time.Second {
+				t.Fatalf("not within 20 s: %s\n%s", what, p.Logs())
+			}
+		}
+	}
+	wait("three backups", func() bool { return taken() >= 3 })
+	// The place is gone for a moment.
+	away := k.dir + "-away"
+	if err := os.Rename(k.dir, away); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(k.dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wait("a failure is said", func() bool { return strings.Contains(p.Logs(), "no backup could be taken; it is tried again") })
+	n := strings.Count(p.Logs(), "backup taken")
+	if err := os.Remove(k.dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(away, k.dir); err != nil {
+		t.Fatal(err)
+	}
+	wait("it goes on", func() bool { return strings.Count(p.Logs(), "backup taken") > n })
+	if code, took := p.Stop(t); code != 0 || took > 5*time.Second {
+		t.Errorf("SIGTERM: exit code %d after %s, want 0 at once", code, took)
+	}
+	if !strings.Contains(p.Logs(), `"next":"20`) {
+		t.Errorf("it does not say when the next one is:\n%s", p.Logs())
+	}
+	left, err := os.ReadDir(k.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range left {
+		if strings.HasPrefix(f.Name(), "github-pr-manager-2020") || strings.HasPrefix(f.Name(), ".") {
+			t.Errorf("%s is still there", f.Name())
+		}
+	}
+	if _, err := os.Stat(filepath.Join(k.dir, "20200101.db.gz")); err != nil {
+		t.Errorf("somebody else's file: %v", err)
+	}
+	k.must("backup", "verify", k.dir)
+}
+
+// From an SQLite file to PostgreSQL, by the command: refused where it must be, and the service goes on.
+func TestMigrateFromSQLite(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	k := newKeeper(t, testenv.SQLite(t), 15)
+	from := k.url
+	before := k.rows()
+	p := testenv.Start(t, testenv.Options{Env: append([]string{"WEBHOOK_SECRET=" + secret}, k.env...)})
+	k.url = testenv.Postgres(t)
+	k.env = []string{"DATABASE_URL=" + k.url}
+	k.refused("another service (process ", "migrate", "--from", from)
+	p.Kill(t)
+	k.refused("there is no file", "migrate", "--from", from+".gone")
+	out := k.must("migrate", "--from", from)
+	if !strings.Contains(out, "counted on both sides") {
+		t.Errorf("migrate --from says:\n%s", out)
+	}
+	after := k.rows()
+	for name, n := range before {
+		if after[name] != n && name != "leads" {
+			t.Errorf("%s has %d rows, want %d", name, after[name], n)
+		}
+	}
+	k.refused("not empty", "migrate", "--from", from)
+	k.send(15, 18)
+	if got := k.rows()["webhook_logs"]; got != 18 {
+		t.Errorf("%d deliveries, want 18", got)
+	}
 }
