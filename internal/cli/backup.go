@@ -251,16 +251,17 @@ func (w *world) restoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore BACKUP",
 		Short: "Puts a backup in the place of the database",
-		Long: `Restores a backup into the database of DATABASE_URL: a file, s3://BUCKET/PREFIX/NAME, or a directory or s3://BUCKET/PREFIX/
-for the newest there. What plain pg_dump has written, and SQLite's VACUUM INTO, is restored as well.
+		Long: `Restores a backup into the database of DATABASE_URL: a file, s3://BUCKET/PREFIX/NAME, or for the newest in a place a
+directory or s3://BUCKET/PREFIX/. What plain pg_dump has written, and SQLite's VACUUM INTO, is restored as well.
 
-It is done as a whole or not at all. Services must be stopped: one that runs is found, and nothing is changed. A database that
-holds something is refused without --replace; then what is in it is set aside, never deleted: an SQLite file beside its place,
-PostgreSQL's tables in a schema before_restore_…. A backup of a newer version of this program is refused; an older one is
-brought up to date.
+It is done as a whole or not at all. Services must be stopped: one that runs is found, and nothing is changed. A
+database that holds something is refused without --replace; then what is in it is set aside, never deleted: an SQLite
+file beside its place, PostgreSQL's tables in a schema before_restore_…. A backup of a newer version of this program
+is refused; an older one is brought up to date.
 
-Once the service runs again it asks GitHub for the deliveries that the backup does not have, as far back as GitHub has them
-(three days), and looks over all open pull requests. What was done since the backup is found on GitHub, and not done again.`,
+Once the service runs again it asks GitHub for the deliveries that the backup does not have, as far back as GitHub
+has them (three days), and looks over all open pull requests. What was done since the backup is found on GitHub, and
+not done again.`,
 		Example: `  github-pr-manager restore /var/backups/github-pr-manager/github-pr-manager-20261125T131500Z.sql.gz
   github-pr-manager restore --replace s3://ops/pr-manager/`,
 		Args: arguments(1, 1, "one backup: a file or s3://…, or a place for the newest there"),
