@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -189,7 +190,7 @@ func (a *App) Reload() error {
 		a.log.Error("reload", telemetry.KeyErr, err)
 		return err
 	}
-	a.log.Info("reloaded secrets and certificates", "changed", changed)
+	a.log.Info("reloaded secrets and certificates", "changed", strings.Join(changed, ", "))
 	return nil
 }
 

@@ -27,10 +27,10 @@ func (w *world) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Looks the whole installation over",
-		Long: `Looks at everything that a working installation needs, and says of each part whether it is well, what is wrong, and what to
-do: the configuration, the database, Redis, the port, the public address and its certificate; the credentials, what they are
-allowed, the clock, GitHub's limits; where webhooks lead and whether they arrive; and in each repository the policy, required
-checks that never report, owners who may not write, and GitHub's own merge queue.
+		Long: `Looks at everything that a working installation needs, and says of each part whether it is well, what is wrong, and
+what to do: the configuration, the database, Redis, the port, the public address and its certificate; the credentials,
+what they are allowed, the clock, GitHub's limits; where webhooks lead and whether they arrive; and in each repository
+the policy, required checks that never report, owners who may not write, and GitHub's own merge queue.
 
 It changes nothing, works beside a running service or without one, and reads the same environment and .env as serve.
 Without --repo it looks at the repositories that GITHUB_REPOSITORY names, or that webhooks have told of.

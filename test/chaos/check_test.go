@@ -170,6 +170,9 @@ func (s *stage) checkSecrets(f findings) {
 			said["the refusal of "+path] = text
 		}
 	}
+	if s.haproxy != nil {
+		said["the log of HAProxy"] = s.haproxy.Logs()
+	}
 	secrets := maps.Clone(s.secrets)
 	for i, token := range s.world.faulty.shown() {
 		secrets[fmt.Sprintf("credential %d for GitHub", i)] = token

@@ -40,7 +40,7 @@ type result struct {
 	stdout, stderr string
 }
 
-// run runs a command to its end in dir, with nothing in its environment but PATH, HOME and env.
+// run runs a command to its end in dir, with nothing in its environment but PATH, HOME, what Go was told, and env.
 func run(t *testing.T, dir string, env []string, name string, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -48,7 +48,13 @@ func run(t *testing.T, dir string, env []string, name string, args ...string) re
 	cmd := exec.CommandContext(ctx, name, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home(), "LC_ALL=C.UTF-8"}, env...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home(), "LC_ALL=C.UTF-8"}
+	for _, name := range []string{"GOPATH", "GOCACHE", "GOMODCACHE", "GOFLAGS", "GOPROXY", "GOSUMDB", "GOTOOLCHAIN"} {
+		if value := os.Getenv(name); value != "" {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
+	cmd.Env = append(cmd.Env, env...)
 	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {

@@ -190,7 +190,10 @@ type answer struct {
 	Exec           []string
 }
 
-// standIn is the program `docker` or `docker-compose` of the test's PATH: it asks the engine.
+// standIns are the programs of the test's PATH that ask the engine.
+var standIns = []string{"docker", "docker-compose", "systemctl", "journalctl"}
+
+// standIn is one of them.
 func standIn(name string) int {
 	fail := func(err error) int {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
@@ -229,7 +232,7 @@ func (e *engine) listen() (path, address string) {
 	if err == nil {
 		err = os.Mkdir(path, 0o755)
 	}
-	for _, name := range []string{"docker", "docker-compose"} {
+	for _, name := range standIns {
 		if err == nil {
 			err = os.Symlink(self, filepath.Join(path, name))
 		}
@@ -261,10 +264,15 @@ func (e *engine) listen() (path, address string) {
 				}()
 				var a answer
 				var err error
-				if r.Args[0] == "docker" {
+				switch {
+				case r.Args[0] == "docker":
 					a, err = e.docker(r, gone)
-				} else {
+				case r.Args[0] == "docker-compose":
 					a, err = e.compose(r, gone)
+				case e.machine != nil:
+					a, err = e.machine.answer(r)
+				default:
+					err = errors.New("this machine has no systemd")
 				}
 				if err != nil {
 					a.Code = 1
@@ -333,6 +341,11 @@ func (e *engine) docker(r request, gone chan struct{}) (a answer, err error) {
 	case "ps":
 		opts, _ := options(args, true, "--filter -f --format")
 		return e.ps(opts)
+	case "volume":
+		if len(args) != 2 || args[0] != "rm" {
+			return a, errors.New("the stand-in for docker knows `docker volume rm VOLUME` only")
+		}
+		return a, os.RemoveAll(filepath.Join(e.dir, "volumes", args[1]))
 	case "cp":
 		if len(args) != 2 {
 			return a, errors.New(`"docker cp" requires exactly 2 arguments.`)
@@ -798,10 +811,27 @@ func (e *engine) real(r request, args []string) (string, error) {
 }
 
 // config reads the Compose file as Compose does: by asking it.
+// What it says is kept as long as nothing changes that it could say something else for.
 func (e *engine) config(r request, global []string, name string) (*project, string, error) {
-	out, err := e.real(r, append(slices.Clone(global), "config"))
-	if err != nil {
-		return nil, "", err
+	asked := strings.Join(append(append(slices.Clone(global), r.Dir), r.Env...), "\x00")
+	for _, pattern := range []string{"*.yml", ".env", "deploy/*.yml"} {
+		paths, _ := filepath.Glob(filepath.Join(r.Dir, pattern))
+		for _, path := range paths {
+			text, _ := os.ReadFile(path)
+			asked += "\x00" + string(text)
+		}
+	}
+	e.mu.Lock()
+	out, known := e.composed[asked]
+	e.mu.Unlock()
+	if !known {
+		var err error
+		if out, err = e.real(r, append(slices.Clone(global), "config")); err != nil {
+			return nil, "", err
+		}
+		e.mu.Lock()
+		e.composed[asked] = out
+		e.mu.Unlock()
 	}
 	var p project
 	// A dollar is doubled in what config prints, so that it could be read again.

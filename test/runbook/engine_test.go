@@ -43,9 +43,11 @@ type engine struct {
 	dir     string                  // named volumes and roots of containers
 	program func(tag string) string // the binary in the image of the service with that tag
 	root    string                  // of the repository whose Dockerfile makes that image
+	machine *machine                // what systemctl works on, if anything
 
 	mu         sync.Mutex
 	containers []*container
+	composed   map[string]string  // what `docker-compose config` has said, by what was asked
 	bridges    map[string]*bridge // by subnet
 	last       int                // number of the last pair of interfaces
 	closed     bool
@@ -90,7 +92,7 @@ func newEngine(t testing.TB, root string, program func(tag string) string) *engi
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{t: t, dir: dir, root: root, program: program, bridges: map[string]*bridge{}}
+	e := &engine{t: t, dir: dir, root: root, program: program, bridges: map[string]*bridge{}, composed: map[string]string{}}
 	if _, err := e.bridge("bridge", defaultSubnet); err != nil {
 		testenv.Missing(t, "%v; the kernel needs bridge and veth", err)
 	}
@@ -151,7 +153,7 @@ func (e *engine) tools() error {
 	}
 	for name, text := range map[string]string{
 		"wget": "#!/bin/sh\nfor last; do :; done\nexec curl -sf -o /dev/null \"$last\"\n",
-		"nc":   "#!/bin/bash\n[ \"$1\" = -z ] && exec 3<>\"/dev/tcp/$2/$3\"\n",
+		"nc":   "#!/bin/bash\nif [ \"$1\" = -z ]; then exec 3<>\"/dev/tcp/$2/$3\"; else exec 3<>\"/dev/tcp/$1/$2\" && cat >&3 && cat <&3; fi\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
 			return err

@@ -3,6 +3,7 @@ package runbook
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
@@ -13,10 +14,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("RUNBOOK_ROLE") == "container" {
 		os.Exit(contained())
 	}
-	switch name := filepath.Base(os.Args[0]); name {
-	case "docker", "docker-compose":
+	if name := filepath.Base(os.Args[0]); slices.Contains(standIns, name) {
 		os.Exit(standIn(name))
-	case "kill":
+	} else if name == "kill" {
 		os.Exit(killer())
 	}
 	testenv.Main(m)

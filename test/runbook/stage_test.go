@@ -47,10 +47,20 @@ func newStage(t *testing.T) *stage {
 	s.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + s.home, "TZ=UTC", "LC_ALL=C.UTF-8",
 		"GIT_CONFIG_GLOBAL=" + filepath.Join(s.home, ".gitconfig"), "GIT_CONFIG_NOSYSTEM=1",
+		"GOCACHE=" + goEnv(s.t, "GOCACHE"), "GOPATH=" + goEnv(s.t, "GOPATH"), // for go tool pprof
 		// As docs/deploying.md sets them for the host.
 		"PGHOST=localhost", "PGUSER=postgres", "PGPASSWORD=" + dbToken,
 	}
 	return s
+}
+
+func goEnv(t testing.TB, name string) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", name).Output()
+	if err != nil {
+		t.Fatalf("go env %s: %v", name, err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // releases makes the clone, with the tags that the runbook names, and the repository that it was cloned from.
@@ -61,7 +71,7 @@ func (s *stage) releases() {
 	if err != nil {
 		s.t.Fatalf("list the repository's files: %v", err)
 	}
-	upstream := filepath.Join(s.home, "adgenxai")
+	upstream := filepath.Join(s.home, "upstream")
 	for _, to := range []string{s.dir, filepath.Join(upstream, "agents", "github-pr-manager")} {
 		for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
 			switch dir, _, _ := strings.Cut(name, "/"); dir {
@@ -111,7 +121,7 @@ func copyFile(t *testing.T, from, to string) {
 func (s *stage) github() {
 	s.t.Helper()
 	var err error
-	if s.hub, err = githubtest.New(githubtest.Options{Dir: filepath.Join(s.home, "github")}); err != nil {
+	if s.hub, err = githubtest.New(githubtest.Options{Dir: filepath.Join(s.home, "github"), Deliver: client.Do}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.hub.MergeableAfter(0)
@@ -140,11 +150,6 @@ func (s *stage) github() {
 		}
 		web.Close()
 	})
-}
-
-// listen gives the repository its webhook. Its ping is the first delivery.
-func (s *stage) listen() {
-	s.hook = s.repo.Hook(s.mira, githubtest.HookOptions{URL: "http://localhost:3001/webhook", Secret: secret})
 }
 
 // write puts a file below the clone.

@@ -2,6 +2,7 @@ package runbook
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,6 +34,7 @@ type walk struct {
 	*stage
 	e        *engine
 	replicas int
+	url      string            // of the service, as whoever types sees it
 	now      command           // that is being typed
 	kept     map[string]string // from one row to a later one
 	sent     int
@@ -132,8 +134,10 @@ func (w *walk) through(page []command, rows map[int]row) {
 	w.t.Logf("%d of %d commands were typed with %d replicas; the rest is listed with how it is checked instead", typed, len(page), w.replicas)
 }
 
-// client keeps no connection: who stops a server need not wait for it.
-var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+// client keeps no connection: who stops a server need not wait for it. It believes the certificate that a test has made.
+var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+}}
 
 // get asks the service, and returns the answer's status and body.
 func (w *walk) get(url string) (int, string) {
@@ -160,7 +164,7 @@ func (w *walk) eventually(what string, holds func() bool) {
 // ready waits until the entrance says ready, without a warning.
 func (w *walk) ready() {
 	w.t.Helper()
-	w.readyAt("http://localhost:3001")
+	w.readyAt(w.url)
 }
 
 func (w *walk) readyAt(url string) {
@@ -179,7 +183,7 @@ func (w *walk) deliver(count int, with string) (codes []int) {
 		body := fmt.Sprintf(`{"action":"edited","number":1,"pull_request":{"number":1,"state":"open","draft":false,"head":{"sha":%q,"ref":"topic"},"base":{"ref":"main"}},`+
 			`"repository":{"id":%d,"name":"app","full_name":"octo/app","owner":{"login":"octo"}},"sender":{"login":"mira"}}`, strings.Repeat("a", 40), w.repo.ID)
 		id := fmt.Sprintf("72d3162e-cc78-11e3-%04d-4c9367dc0958", w.sent)
-		req, err := testenv.Webhook(w.t.Context(), "http://localhost:3001", with, "pull_request", id, []byte(body))
+		req, err := testenv.Webhook(w.t.Context(), w.url, with, "pull_request", id, []byte(body))
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -223,7 +227,7 @@ func (w *walk) idle() {
 // metric is a sample at the entrance, by its line without the value.
 func (w *walk) metric(line string) float64 {
 	w.t.Helper()
-	_, body := w.get("http://localhost:3001/metrics")
+	_, body := w.get(w.url + "/metrics")
 	for l := range strings.Lines(body) {
 		if rest, ok := strings.CutPrefix(l, line+" "); ok {
 			v, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
