@@ -231,9 +231,7 @@ func TestFilesOfTheOperatorsRunbookExist(t *testing.T) {
 	for _, name := range matches(`/migrations/(\S+\.sql)`, page) {
 		named = append(named, "migrations/"+name)
 	}
-	for _, name := range matches(`\]\(\.\./\.\./(\.github/[^)]+)\)`, page) { // there the project was two directories below the root
-		named = append(named, name)
-	}
+	named = append(named, matches(`\]\(\.\./\.\./(\.github/[^)]+)\)`, page)...) // there the project was two directories below the root
 	if len(called) < 5 || len(named) < 8 {
 		t.Fatalf("found %d calls and %d files: the test looks in the wrong place", len(called), len(named))
 	}

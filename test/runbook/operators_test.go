@@ -181,8 +181,10 @@ func operatorsRows() []row {
 			mib, _ := strconv.ParseFloat(used[1], 64)
 			w.check(mib > 1 && mib < 512, r, "it uses %v MiB, want less than 512", mib)
 		}},
-		{section: "Memory Leak / High Memory Usage", text: `docker update --memory="512m" github-pr-manager-enhanced_github-pr-manager_1`,
-			elsewhere: "a limit needs Docker's cgroups: test/deploy sees mem_limit 512m in the Compose file; the row above sees what the process uses"},
+		{
+			section: "Memory Leak / High Memory Usage", text: `docker update --memory="512m" github-pr-manager-enhanced_github-pr-manager_1`,
+			elsewhere: "a limit needs Docker's cgroups: test/deploy sees mem_limit 512m in the Compose file; the row above sees what the process uses",
+		},
 		{section: "Memory Leak / High Memory Usage", text: "docker restart github-pr-manager-enhanced_github-pr-manager_1", want: all(says(first1), settled)},
 		{section: "Memory Leak / High Memory Usage", text: "docker exec -it github-pr-manager-enhanced_github-pr-manager_1 kill -USR2 1", want: func(w *walk, r result) {
 			says()(w, r)
@@ -270,8 +272,10 @@ func operatorsRows() []row {
 			w.check(!strings.Contains(r.stderr, "ERROR"), r, "the migration does not run twice")
 			w.ready()
 		}},
-		{section: "Database Migration (if needed)", text: `docker exec -it github-pr-manager-enhanced_postgres_1 psql -U postgres -d github_agent -c "\d+ webhook_logs"`,
-			want: says("delivery_id", "status", "received_at", "webhook_logs_delivery")},
+		{
+			section: "Database Migration (if needed)", text: `docker exec -it github-pr-manager-enhanced_postgres_1 psql -U postgres -d github_agent -c "\d+ webhook_logs"`,
+			want: says("delivery_id", "status", "received_at", "webhook_logs_delivery"),
+		},
 
 		// Troubleshooting
 		{section: "PowerShell Diagnostics", do: asText, want: diagnostics},
@@ -292,8 +296,10 @@ func operatorsRows() []row {
 			w.settle()
 		}},
 		{section: `"No SSE snapshot"`, do: inChromium, want: says(`(?m)^SSE: \{.*"type":"snapshot"`, `(?m)^SSE: \{.*"type":"[^s]`)},
-		{section: `"CORS errors in browser"`, text: "curl -I -X OPTIONS http://localhost:3001/webhook/events",
-			want: says(`(?im)^access-control-allow-origin: http://localhost:3001\r?$`, `(?im)^access-control-allow-headers: .`)},
+		{
+			section: `"CORS errors in browser"`, text: "curl -I -X OPTIONS http://localhost:3001/webhook/events",
+			want: says(`(?im)^access-control-allow-origin: http://localhost:3001\r?$`, `(?im)^access-control-allow-headers: .`),
+		},
 		{section: `"Silent EventSource failure"`, text: "DASHBOARD_ORIGIN", elsewhere: "a variable: internal/doctest finds it in docs/operating.md; the row above sees its default"},
 		{section: `"Container keeps restarting"`, text: `docker inspect github-pr-manager-enhanced_github-pr-manager_1 | grep -A 5 "RestartPolicy"`, want: says(`"Name": "unless-stopped"`)},
 		{section: `"Container keeps restarting"`, text: `docker inspect github-pr-manager-enhanced_github-pr-manager_1 | grep -A 10 "Health"`, want: says(`"Status": "healthy"`)},

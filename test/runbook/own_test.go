@@ -519,7 +519,8 @@ func ownRows() []row {
 	}
 }
 
-func octo(_ *walk, text string) string     { return strings.Replace(text, "OWNER/REPO#N", "octo/app#1", 1) }
+func octo(_ *walk, text string) string { return strings.Replace(text, "OWNER/REPO#N", "octo/app#1", 1) }
+
 func delivery(w *walk, text string) string { return strings.Replace(text, " ID", " "+w.kept["id"], 1) }
 
 // deadLetter makes one: GitHub answers looks at octo/app#1 wrongly, the first five of six failures are said to have been.
