@@ -29,7 +29,8 @@ RUN mkdir /backups && chown 65532:65532 /backups
 VOLUME /backups
 USER 65532:65532
 WORKDIR /backups
-ENV DATA_DIR=/tmp
+# What is uploaded lies here first: /tmp is memory.
+ENV DATA_DIR=/tmp TMPDIR=/backups
 ENTRYPOINT ["/usr/local/bin/github-pr-manager"]
 CMD ["backup", "--to", "/backups", "--every", "1h", "--keep", "30d"]
 ARG VERSION=dev

@@ -249,7 +249,7 @@ func ours(ctx context.Context, url string) (receiver, error) {
 	mux.Handle("/webhook", h)
 	lines := telemetry.NewLogger(io.Discard, slog.LevelInfo, telemetry.FormatJSON, nil)
 	return receiver{
-		handler: app.AccessLog(app.AccessSome, nil, lines, mux),
+		handler: app.AccessLog(app.AccessSome, nil, lines, mux), // as production has it
 		run: func(ctx context.Context) error {
 			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error { return inbox.Run(ctx) })

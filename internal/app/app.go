@@ -40,7 +40,7 @@ const stuckAfter = 30 * time.Second
 // stalledAfter is how long it may take before deliveries go elsewhere: their senders have been answered 503 by then.
 const stalledAfter = 2 * time.Second
 
-// askedWait is how long /ready waits for the first question to GitHub to be answered: less than a check may take.
+// askedWait is how long /ready waits for the first question to GitHub, or to Redis, to be answered: less than a check may take.
 const askedWait = 800 * time.Millisecond
 
 // purgeEvery is how often what is older than the retention is removed.
@@ -232,7 +232,11 @@ func (a *App) watch() {
 		return telemetry.Check{Status: telemetry.CheckOK}
 	})
 	if a.hints != nil {
-		a.health.Register("redis", false, func(context.Context) telemetry.Check {
+		a.health.Register("redis", false, func(ctx context.Context) telemetry.Check {
+			// A service that has just started is not to be taken for one that has lost its Redis.
+			soon, done := context.WithTimeout(ctx, askedWait)
+			defer done()
+			a.hints.Looked(soon)
 			if what, ok := a.hints.Trouble(); ok {
 				return telemetry.Check{Status: telemetry.CheckWarning, Detail: what}
 			}

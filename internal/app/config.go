@@ -137,7 +137,7 @@ func Default() Config {
 		RateLimit:       visitor.RateLimit{Enabled: true, Max: 100, Window: time.Minute},
 		StreamClients:   1000,
 		LogLevel:        slog.LevelInfo,
-		AccessLog:       AccessSome,
+		AccessLog:       AccessOff,
 		DataDir:         "data",
 		HeapDumpDir:     "data",
 	}

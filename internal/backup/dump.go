@@ -79,7 +79,6 @@ type dump struct {
 	rows    int    // of webhook_logs
 	connect bool   // it changes to another database
 	creates bool
-	why     string // it can't be used
 }
 
 func newScanner() *scanner { return &scanner{begins: true} }

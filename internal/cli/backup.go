@@ -30,12 +30,12 @@ func (w *world) backupCommand() *cobra.Command {
 copy of the file, of PostgreSQL what pg_dump writes, as one transaction that psql takes as it is. The copy is read
 through before it counts, and a half one never has a backup's name. Beside it lies its checksum (sha256sum -c).
 
-It goes to a directory, or to s3://BUCKET/PREFIX of any service that speaks S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
-(or AWS_SECRET_ACCESS_KEY_FILE), AWS_REGION, and AWS_ENDPOINT_URL for one that is not Amazon's, from the environment or
-.env. On its way there it needs room in TMPDIR.
+It goes to a directory, or to s3://BUCKET/PREFIX of any service that speaks S3: AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY (or AWS_SECRET_ACCESS_KEY_FILE), AWS_REGION, and AWS_ENDPOINT_URL for one that is not
+Amazon's, from the environment or .env. On its way there it needs room in TMPDIR.
 
-With --keep, backups that are older are removed once the new one is there. With --every it goes on for ever, says when
-the next one is, and tries one that failed again sooner; SIGTERM ends it.`,
+With --keep, backups that are older are removed once the new one is there. With --every it goes on for ever, says
+when the next one is, and tries one that failed again sooner; SIGTERM ends it.`,
 		Example: `  github-pr-manager backup --to /var/backups/github-pr-manager --keep 30d
   github-pr-manager backup --to s3://ops/pr-manager --every 1h --keep 30d
   github-pr-manager backup list /var/backups/github-pr-manager
@@ -164,9 +164,10 @@ func (d database) PlanDump(ctx context.Context, b pull.Backup) (backup.Plan, err
 func (w *world) backupListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "list PLACE",
-		Short:   "Lists the backups in a place, newest first",
-		Long:    `Lists the backups in a directory or at s3://BUCKET/PREFIX. It looks at names and sizes only: "backup verify" reads one.`,
+		Use:   "list PLACE",
+		Short: "Lists the backups in a place, newest first",
+		Long: `Lists the backups in a directory or at s3://BUCKET/PREFIX. It looks at names and sizes only: "backup verify" reads
+one.`,
 		Example: `  github-pr-manager backup list s3://ops/pr-manager --json | jq -r '.backups[0].address'`,
 		Args:    arguments(1, 1, "one place: a directory, or s3://BUCKET/PREFIX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -210,8 +211,8 @@ func (w *world) backupVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify BACKUP",
 		Short: "Reads a backup through and says whether it is good",
-		Long: `Compares a backup with its checksum and reads it from end to end: an SQLite file's integrity, a dump's end mark. Of a
-place, the newest is meant. The exit code is 1 when it is not good, or can't be had.`,
+		Long: `Compares a backup with its checksum and reads it from end to end: an SQLite file's integrity, a dump's end mark. Of
+a place, the newest is meant. The exit code is 1 when it is not good, or can't be had.`,
 		Example: `  github-pr-manager backup verify /var/backups/github-pr-manager/github-pr-manager-20261125T131500Z.sql.gz`,
 		Args:    arguments(1, 1, "one backup: a file or s3://…, or a place for the newest there"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -251,16 +252,18 @@ func (w *world) restoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore BACKUP",
 		Short: "Puts a backup in the place of the database",
-		Long: `Restores a backup into the database of DATABASE_URL: a file, s3://BUCKET/PREFIX/NAME, or a directory or s3://BUCKET/PREFIX/
-for the newest there. What plain pg_dump has written, and SQLite's VACUUM INTO, is restored as well.
+		Long: `Restores a backup into the database of DATABASE_URL: a file, s3://BUCKET/PREFIX/NAME, or a directory or
+s3://BUCKET/PREFIX/ for the newest there. What plain pg_dump has written, and SQLite's VACUUM INTO, is restored as
+well.
 
-It is done as a whole or not at all. Services must be stopped: one that runs is found, and nothing is changed. A database that
-holds something is refused without --replace; then what is in it is set aside, never deleted: an SQLite file beside its place,
-PostgreSQL's tables in a schema before_restore_…. A backup of a newer version of this program is refused; an older one is
-brought up to date.
+It is done as a whole or not at all. Services must be stopped: one that runs is found, and nothing is changed. A
+database that holds something is refused without --replace; then what is in it is set aside, never deleted: an
+SQLite file beside its place, PostgreSQL's tables in a schema before_restore_…. A backup of a newer version of this
+program is refused; an older one is brought up to date.
 
-Once the service runs again it asks GitHub for the deliveries that the backup does not have, as far back as GitHub has them
-(three days), and looks over all open pull requests. What was done since the backup is found on GitHub, and not done again.`,
+Once the service runs again it asks GitHub for the deliveries that the backup does not have, as far back as GitHub
+has them (three days), and looks over all open pull requests. What was done since the backup is found on GitHub, and
+not done again.`,
 		Example: `  github-pr-manager restore /var/backups/github-pr-manager/github-pr-manager-20261125T131500Z.sql.gz
   github-pr-manager restore --replace s3://ops/pr-manager/`,
 		Args: arguments(1, 1, "one backup: a file or s3://…, or a place for the newest there"),

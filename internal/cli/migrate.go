@@ -24,8 +24,8 @@ func (w *world) migrateCommand() *cobra.Command {
 those who want to see it, or to do it, beforehand. A schema only ever goes up, and the version before this one still
 runs on it.
 
-With --from sqlite:PATH, everything in an SQLite file is moved to the PostgreSQL of DATABASE_URL, which must be empty: all
-of it in one transaction, or nothing. The service must be stopped; the file stays as it is.`,
+With --from sqlite:PATH, everything in an SQLite file is moved to the PostgreSQL of DATABASE_URL, which must be
+empty: all of it in one transaction, or nothing. The service must be stopped; the file stays as it is.`,
 		Example: `  github-pr-manager migrate status
   DATABASE_URL=postgres://app@localhost/github_agent github-pr-manager migrate --from sqlite:data/github-pr-manager.db
   github-pr-manager migrate status || github-pr-manager migrate up`,

@@ -32,13 +32,13 @@ type visit struct {
 	asJSON     bool
 }
 
-const visitHelp = `Each line says pass, fail or skipped, and why; a failure also what to do. The exit code is 0 when nothing failed, 1 when
-something did, and 2 for wrong usage or configuration. It is safe against production at any time: it sends two deliveries
-that have to be refused, and one ping, twice under one id.
+const visitHelp = `Each line says pass, fail or skipped, and why; a failure also what to do. The exit code is 0 when nothing failed, 1
+when something did, and 2 for wrong usage or configuration. It is safe against production at any time: it sends two
+deliveries that have to be refused, and one ping, twice under one id.
 
-The secret comes from --secret-file, or else from WEBHOOK_SECRET or WEBHOOK_SECRET_FILE; the sign-in from DASHBOARD_TOKEN or
-DASHBOARD_TOKEN_FILE (environment or .env). Without a secret the test fails, because then the most important thing was not
-looked at. Certificates of an authority of your own: --ca, or SSL_CERT_FILE.`
+The secret comes from --secret-file, or else from WEBHOOK_SECRET or WEBHOOK_SECRET_FILE; the sign-in from
+DASHBOARD_TOKEN or DASHBOARD_TOKEN_FILE (environment or .env). Without a secret the test fails, because then the
+most important thing was not looked at. Certificates of an authority of your own: --ca, or SSL_CERT_FILE.`
 
 func (w *world) smokeCommand() *cobra.Command {
 	var v visit
@@ -46,8 +46,8 @@ func (w *world) smokeCommand() *cobra.Command {
 		Use:   "smoke",
 		Short: "Tests in seconds whether a running service does what it should",
 		Long: `Looks at a running service from outside: /health, /ready (warnings count as failures), /metrics, /webhook/stats, the
-headers for browsers, the event stream, and /webhook: what is not signed, or wrongly, has to be refused, a signed ping
-accepted, and the same one again recognised.
+headers for browsers, the event stream, and /webhook: what is not signed, or wrongly, has to be refused, a signed
+ping accepted, and the same one again recognised.
 
 ` + visitHelp,
 		Example: `  github-pr-manager smoke
@@ -67,11 +67,11 @@ func (w *world) readinessCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "readiness",
 		Short: "Tests whether an installation is ready for production",
-		Long: `The smoke test, and what production needs beside it: the ping is processed within seconds; the certificate is valid for two
-more weeks (of --url and of PUBLIC_URL, where they are https); the pages ask for a sign-in; failed signatures are limited;
-clocks agree; backups are made. Run where the service's DATABASE_URL and REDIS_URL are set, it also looks at these: whether
-the schema is current, the ping has come in there, and the queue is not paused; whether Redis answers, never throws keys away, and has
-a list where the queue is.
+		Long: `The smoke test, and what production needs beside it: the ping is processed within seconds; the certificate is valid
+for two more weeks (of --url and of PUBLIC_URL, where they are https); the pages ask for a sign-in; failed
+signatures are limited; clocks agree; backups are made. Run where the service's DATABASE_URL and REDIS_URL are set,
+it also looks at these: whether the schema is current, the ping has come in there, and the queue is not paused;
+whether Redis answers, never throws keys away, and has a list where the queue is.
 
 ` + visitHelp,
 		Example: `  github-pr-manager readiness

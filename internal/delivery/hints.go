@@ -78,6 +78,7 @@ type Hints struct {
 	metrics *telemetry.Metrics
 	log     *slog.Logger
 	wake    chan struct{}
+	looked  chan struct{} // closed when Run has looked at Redis for the first time
 
 	mu      sync.Mutex
 	waiting []string  // items on their way to the list
@@ -114,7 +115,7 @@ func NewHints(s Store, m *telemetry.Metrics, log *slog.Logger, o HintOptions) (*
 	if o.Told == nil {
 		o.Told = func() {}
 	}
-	h := &Hints{HintOptions: o, client: client, store: s, metrics: m, log: log, wake: make(chan struct{}, 1)}
+	h := &Hints{HintOptions: o, client: client, store: s, metrics: m, log: log, wake: make(chan struct{}, 1), looked: make(chan struct{})}
 	// Until the first look nobody knows: the database is asked.
 	h.trouble.Store(&trouble{what: "Redis has not been asked yet", since: time.Now()})
 	return h, nil
@@ -153,6 +154,14 @@ func (h *Hints) Trouble() (what string, ok bool) {
 		return *w, true
 	}
 	return "", false
+}
+
+// Looked waits until Run has looked at Redis for the first time, or ctx ends: before that nobody knows how it is.
+func (h *Hints) Looked(ctx context.Context) {
+	select {
+	case <-h.looked:
+	case <-ctx.Done():
+	}
 }
 
 // usable reports whether the list can be taken from, and whether it is complete: then nobody needs to look elsewhere for
@@ -241,6 +250,7 @@ func (h *Hints) Run(ctx context.Context) error {
 	defer probe.Stop()
 	h.missed() // what came in before, and is waiting
 	h.look(ctx)
+	close(h.looked)
 	for {
 		select {
 		case <-h.wake:

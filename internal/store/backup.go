@@ -255,7 +255,11 @@ func Replace(path, replacement, aside string) (kept string, err error) {
 }
 
 // foldLog writes the write-ahead log of a file that nobody uses back into it, if that can be done: then it needs no log.
+// SQLite deletes the log of a file without a page.
 func foldLog(path string) {
+	if info, err := os.Stat(path); err != nil || info.Size() < pageSize {
+		return
+	}
 	db, err := sql.Open("sqlite", dsn(path, "busy_timeout(1000)"))
 	if err != nil {
 		return

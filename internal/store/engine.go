@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -462,6 +463,9 @@ func (s *Store) write(ctx context.Context, op string, do committer) error {
 			return nil
 		}
 		again := inTheWay(err)
+		if s.sqlite == nil && numberTaken(err) {
+			again = s.renumber(ctx) == nil
+		}
 		if s.sqlite == nil && broken(err) {
 			s.forgetConnections()
 			again = !sent // what became of a commit that was sent, the caller finds out
@@ -686,6 +690,23 @@ func drain(st *statement, rows *sql.Rows, err error, each func(scanner) error) e
 func inTheWay(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001") // deadlock, serialization failure
+}
+
+// numberTaken reports whether an insert was given a number that another row has: psql, fed with a plain dump, sets the
+// sequences of tables that are there back to the time of the dump, after it has failed to do anything else.
+func numberTaken(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505" && slices.Contains([]string{"webhook_logs_pkey", "verdicts_pkey", "changes_pkey", "audits_pkey"}, pg.ConstraintName)
+}
+
+// renumber lets every table number on behind its last row.
+func (s *Store) renumber(ctx context.Context) error {
+	_, err := s.db.ExecContext(ctx, numberOn)
+	if err == nil {
+		s.log.Warn("numbers were given out that rows had already, as after a dump was fed to a database in use; they go on behind the last row now",
+			"database", s.name)
+	}
+	return err
 }
 
 // badData reports whether a statement was refused for what it was to write, so that another row may still pass.

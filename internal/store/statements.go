@@ -546,6 +546,13 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM webhook_logs) OR EXISTS (SELECT 1 FROM pu
   OR EXISTS (SELECT 1 FROM commands) OR EXISTS (SELECT 1 FROM audits WHERE action <> 'restore') THEN 1 ELSE 0 END`)
 )
 
+// numberOn never sets a sequence back.
+const numberOn = `
+SELECT setval('webhook_logs_seq_seq', greatest((SELECT max(seq) FROM webhook_logs), (SELECT last_value FROM webhook_logs_seq_seq))),
+  setval('verdicts_id_seq', greatest((SELECT max(id) FROM verdicts), (SELECT last_value FROM verdicts_id_seq))),
+  setval('changes_id_seq', greatest((SELECT max(id) FROM changes), (SELECT last_value FROM changes_id_seq))),
+  setval('audits_id_seq', greatest((SELECT max(id) FROM audits), (SELECT last_value FROM audits_id_seq)))`
+
 const (
 	copyInto        = `VACUUM INTO $1`
 	tableSQLite     = `SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = $1`

@@ -336,6 +336,7 @@ func TestAReplicaDiesBehindHAProxy(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel()
 	s := newStage(t, plan(newSeed(t), "dies"), setup{engine: "redis", replicas: 3, orgs: 4, pulls: 8, binary: testenv.Binary(t), haproxy: true})
 	s.behind()
 	s.play(20, 20*time.Millisecond, nil)

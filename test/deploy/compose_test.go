@@ -260,8 +260,12 @@ func TestEveryServiceIsHardened(t *testing.T) {
 			if !slices.Contains(v.SecurityOpt, "no-new-privileges:true") || !slices.Contains(v.Tmpfs, "/tmp") {
 				t.Errorf("%s: security_opt %v, tmpfs %v, want no-new-privileges and /tmp", name, v.SecurityOpt, v.Tmpfs)
 			}
-			if v.Restart != "unless-stopped" || v.Grace != "30s" {
-				t.Errorf("%s: restart %q, stop_grace_period %q, want unless-stopped and 30s", name, v.Restart, v.Grace)
+			grace := "30s"
+			if name == "haproxy" { // it takes nothing new while it stops
+				grace = "5s"
+			}
+			if v.Restart != "unless-stopped" || v.Grace != grace {
+				t.Errorf("%s: restart %q, stop_grace_period %q, want unless-stopped and %s", name, v.Restart, v.Grace, grace)
 			}
 			if v.Logging.Driver != "json-file" || v.Logging.Options["max-size"] == "" || v.Logging.Options["max-file"] == "" {
 				t.Errorf("%s: its log grows without end: %+v", name, v.Logging)
@@ -369,7 +373,10 @@ func TestWhatIsWantedStopsTheStart(t *testing.T) {
 	t.Parallel()
 	for _, name := range slices.Sorted(maps.Keys(readers)) {
 		t.Run(name, func(t *testing.T) {
-			for _, variable := range wanted {
+			for i, variable := range wanted {
+				if name == "Compose 1.29" && i > 0 {
+					break // it takes most of a second for each, and stops at the first as well
+				}
 				p := newProject(t)
 				env := replace(t, filledIn(t, read(t, ".env.production")), "\n"+variable+"=filled-in-"+strings.ToLower(variable)+"\n", "\n"+variable+"=\n")
 				write(t, filepath.Join(p.dir, ".env"), env, 0o600)
