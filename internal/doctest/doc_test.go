@@ -221,3 +221,49 @@ func sources(t *testing.T, dir string) []string {
 	}
 	return texts
 }
+
+// What the operators' runbook calls and links to lies where it says, and may be executed where it says `./`.
+func TestFilesOfTheOperatorsRunbookExist(t *testing.T) {
+	page := read(t, "test/runbook/testdata/operators-runbook.md")
+	called := matches(`\./([\w.-]+\.(?:ps1|js|sh))`, page)
+	named := append(matches(`\]\(\./([^)]+)\)`, page), matches(`(?:-f|cp) (docker-compose\.production\.yml|\.env\.production)`, page)...)
+	named = append(named, matches(`(?m)^# (prometheus-alerts\.yml)$`, page)...)
+	for _, name := range matches(`/migrations/(\S+\.sql)`, page) {
+		named = append(named, "migrations/"+name)
+	}
+	named = append(named, matches(`\]\(\.\./\.\./(\.github/[^)]+)\)`, page)...) // there the project was two directories below the root
+	if len(called) < 5 || len(named) < 8 {
+		t.Fatalf("found %d calls and %d files: the test looks in the wrong place", len(called), len(named))
+	}
+	for _, name := range append(named, called...) {
+		info, err := os.Stat(filepath.Join(testenv.Root(t), name))
+		if err != nil {
+			t.Errorf("the operators' runbook names %s: %v", name, err)
+		} else if slices.Contains(called, name) && info.Mode()&0o111 != 0o111 {
+			t.Errorf("the operators' runbook calls ./%s, which has no run bit (%v)", name, info.Mode())
+		}
+	}
+}
+
+// Each alert leads to a section of docs/runbook.md, and the section of an alert has its name.
+func TestEveryAlertHasASection(t *testing.T) {
+	rules := read(t, "prometheus-alerts.yml")
+	alerts := matches(`(?m)^ +- alert: (\w+)$`, rules)
+	links := matches(`runbook_url: https://github\.com/brandonlacoste9-tech/github-pr-manager/blob/main/docs/runbook\.md#(\S+)`, rules)
+	if len(alerts) < 10 || len(alerts) != len(links) {
+		t.Fatalf("prometheus-alerts.yml has %d alerts and %d links into the runbook", len(alerts), len(links))
+	}
+	page := read(t, "docs/runbook.md")
+	for i, link := range links {
+		if !slices.Contains(anchors(page), link) {
+			t.Errorf("%s leads to #%s, and docs/runbook.md has no such heading", alerts[i], link)
+		}
+	}
+	_, section, _ := strings.Cut(page, "\n## Alerts\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, heading := range matches(`(?m)^### (\w+)$`, section) {
+		if !slices.Contains(alerts, heading) {
+			t.Errorf("docs/runbook.md has a section for the alert %s, which does not exist", heading)
+		}
+	}
+}

@@ -47,6 +47,9 @@ func ownPage(t testing.TB, way string) (page []command) {
 		if way != "" && c.note != "" && c.note != way || c.kind == "inline" && !typedWord.MatchString(c.text) {
 			continue
 		}
+		if way == "plain" && strings.HasPrefix(c.text, "deploy/switch") { // there is one release
+			continue
+		}
 		page = append(page, c)
 	}
 	return page
