@@ -1,3 +1,11 @@
+// Package runbook types both runbooks, the operators' and docs/runbook.md, into the stack that the Compose file describes, and
+// docs/runbook.md into a plain machine with systemd too: each command as it stands on its page, in one shell that lives from the
+// first line to the last.
+//
+// It owns the pages as lists of commands (pages_test.go), for each command a row that says what has to come or why it can't be
+// typed here (operators_test.go, own_test.go), and what stands for a machine: an engine whose containers are processes in name
+// spaces of their own (engine_test.go), the `docker` that asks it (docker_test.go), the `systemctl` of a plain machine
+// (systemd_test.go). A command without a row, and a row without a command, is a failure.
 package runbook
 
 import (
