@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,11 @@ func TestMain(m *testing.M) {
 		os.Exit(standIn(name))
 	} else if name == "kill" {
 		os.Exit(killer())
+	}
+	// The walks mostly wait, for grace periods and checks: all of them at once take little more than one.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
 	}
 	testenv.Main(m)
 }
