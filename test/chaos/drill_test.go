@@ -91,7 +91,7 @@ func (d drill) run(t *testing.T, seed uint64) {
 	var destroyed, back time.Time
 	s.play(deliveries, 40*time.Millisecond, func(step int) {
 		switch {
-		case step == steps/8, !old && step > 0 && step < steps*9/10 && step%(steps/3) == 0:
+		case step == steps/8, !old && (step == steps/2 || step == steps*7/8):
 			backup()
 		case step == steps:
 			if old { // what can be done twice is done
