@@ -83,9 +83,9 @@ func (w *walk) faster() {
 func (w *walk) settle() {
 	w.t.Helper()
 	w.must(compose + "up -d --no-recreate --scale github-pr-manager=" + strconv.Itoa(w.replicas))
-	w.eventually("every replica is healthy", func() bool {
-		return strings.Count(w.must("docker ps").stdout, "(healthy)") >= w.replicas+5
-	})
+	if err := w.e.awaitHealth("github-pr-manager-enhanced", "github-pr-manager"); err != nil {
+		w.t.Fatalf("line %d: %v", w.now.line, err)
+	}
 	w.ready()
 }
 
@@ -322,7 +322,11 @@ func operatorsRows() []row {
 		{section: "Morning Health Check (5 minutes)", text: "curl -f http://localhost:3001/health", want: says(`"status": "(healthy|degraded)"`)},
 		{section: "Morning Health Check (5 minutes)", text: "curl -s http://localhost:3001/metrics | grep queue_length", want: says(`(?m)^github_webhook_queue_length \d`)},
 		{section: "Morning Health Check (5 minutes)", text: "df -h", want: says(`Mounted on`)},
-		{section: "Morning Health Check (5 minutes)", text: "docker ps", want: says(first1, "_postgres_1", "_redis_1", "_prometheus_1", "_alertmanager_1", "_haproxy_1")},
+		{section: "Morning Health Check (5 minutes)", text: "docker ps", want: func(w *walk, r result) {
+			says(first1, "_postgres_1", "_redis_1", "_prometheus_1", "_alertmanager_1", "_haproxy_1")(w, r)
+			n := strings.Count(r.stdout, "(healthy)")
+			w.check(n >= w.replicas+5, r, "%d are healthy, want all", n)
+		}},
 		{section: "Weekly Maintenance (30 minutes)", text: "pg_dump github_agent > weekly_backup.sql", want: func(w *walk, r result) {
 			says()(w, r)
 			w.must("grep -c 'COPY public.webhook_logs' weekly_backup.sql")
