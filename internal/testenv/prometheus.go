@@ -197,16 +197,6 @@ func (p *PrometheusServer) WaitForData(t testing.TB, expr string, atMost time.Du
 	return all
 }
 
-// Until waits until something holds, looking ten times a second, or fails the test.
-func Until(t testing.TB, what string, atMost time.Duration, holds func() bool) {
-	t.Helper()
-	for start := time.Now(); !holds(); time.Sleep(100 * time.Millisecond) {
-		if time.Since(start) > atMost {
-			t.Fatalf("waited %v in vain until %s", atMost, what)
-		}
-	}
-}
-
 // get reads an answer of Prometheus' API.
 func (p *PrometheusServer) get(path string, data any) error {
 	res, err := http.Get(p.URL + path)

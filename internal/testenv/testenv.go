@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // Required reports whether a missing server or fixture fails a test instead of skipping it.
@@ -38,6 +39,16 @@ func Missing(t testing.TB, format string, args ...any) {
 		t.Fatalf("TEST_REQUIRE_SERVERS=1, but "+format, args...)
 	}
 	t.Skipf(format, args...)
+}
+
+// Until waits until something holds, looking ten times a second, or fails the test.
+func Until(t testing.TB, what string, atMost time.Duration, holds func() bool) {
+	t.Helper()
+	for start := time.Now(); !holds(); time.Sleep(100 * time.Millisecond) {
+		if time.Since(start) > atMost {
+			t.Fatalf("waited %v in vain until %s", atMost, what)
+		}
+	}
 }
 
 // Root returns the directory of the module, wherever in it the test runs.

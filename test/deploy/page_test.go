@@ -22,7 +22,7 @@ import (
 // A newcomer goes through docs/deploying.md, from the clone to the signed delivery: the blocks of commands of its first part
 // are executed one after the other, in one shell, as they stand there. What is different here:
 //
-//   - the clone is made from this repository, and paths of the machine (/etc, /usr/local, /var) are moved below a directory of the test's;
+//   - the clone is made from what is in this work tree, and paths of the machine (/etc, /usr/local, /var) are moved below a directory of the test's;
 //   - the name is localhost, the port is a free one, and the certificate is signed by an authority of the test's own, which
 //     stands for the real one: curl and the program verify it;
 //   - the service's user is nobody, who exists everywhere, and nobody is made by useradd;
@@ -60,7 +60,7 @@ func TestNewcomer(t *testing.T) {
 		}
 	}
 	authority(t, dir)
-	port := strconv.Itoa(testenv.FreePort(t))
+	port, upstream := strconv.Itoa(testenv.FreePort(t)), testenv.Upstream(t)
 
 	move := func(text string) string {
 		for _, p := range []string{"/etc/github-pr-manager", "/etc/systemd", "/usr/local/bin", "/var/lib/github-pr-manager", "/var/backups"} {
@@ -77,7 +77,7 @@ func TestNewcomer(t *testing.T) {
 		{"NAME=pulls.example.com\n", "NAME=localhost\n"},
 		{"CERTIFICATE=/etc/letsencrypt/live/$NAME/fullchain.pem", "CERTIFICATE=" + dir + "/fullchain.pem"},
 		{"KEY=/etc/letsencrypt/live/$NAME/privkey.pem", "KEY=" + dir + "/privkey.pem"},
-		{"git clone https://github.com/brandonlacoste9-tech/github-pr-manager ", "git clone --quiet file://" + testenv.Root(t) + " github-pr-manager "},
+		{"git clone https://github.com/brandonlacoste9-tech/github-pr-manager ", "git clone --quiet file://" + upstream + " github-pr-manager "},
 		{"-o github-pr-manager ", "-o nobody "},
 		{"-g github-pr-manager ", "-g nogroup "},
 		{"PORT=443\n", "PORT=" + port + "\n"},
@@ -134,6 +134,7 @@ func TestNewcomer(t *testing.T) {
 		if time.Since(start) > 20*time.Second {
 			t.Fatal(err)
 		}
+		time.Sleep(50 * time.Millisecond)
 	}
 	// It is what the page says: another user's process, with its files closed to others, and a certificate that is verified.
 	pid := strings.TrimSpace(readFile(t, filepath.Join(dir, "pid")))
@@ -164,14 +165,14 @@ func TestNewcomer(t *testing.T) {
 		t.Errorf("the backup's unit left %v, %v", backups, err)
 	}
 
-	stackOfThePage(t, dir, stackPart)
+	stackOfThePage(t, dir, upstream, stackPart)
 }
 
 // stackOfThePage executes the first block of the second part, which needs no Docker, and has Compose read what came of it.
-func stackOfThePage(t *testing.T, dir, page string) {
+func stackOfThePage(t *testing.T, dir, upstream, page string) {
 	t.Helper()
 	text := block(t, page, "cp .env.production .env")
-	text = replace(t, text, "git clone https://github.com/brandonlacoste9-tech/github-pr-manager ", "git clone --quiet file://"+testenv.Root(t)+" github-pr-manager ")
+	text = replace(t, text, "git clone https://github.com/brandonlacoste9-tech/github-pr-manager ", "git clone --quiet file://"+upstream+" github-pr-manager ")
 	second := filepath.Join(dir, "second")
 	if err := os.Mkdir(second, 0o755); err != nil {
 		t.Fatal(err)

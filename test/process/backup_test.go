@@ -449,15 +449,7 @@ func TestBackupsEverySoOften(t *testing.T) {
 		}
 		return len(found)
 	}
-	wait := func(what string, holds func() bool) {
-		t.Helper()
-		for began := time.Now(); !holds(); time.Sleep(20 * time.Millisecond) {
-			if time.Since(began) > 20*time.Second {
-				t.Fatalf("not within 20 s: %s\n%s", what, p.Logs())
-			}
-		}
-	}
-	wait("three backups", func() bool { return taken() >= 3 })
+	eventually(t, 20*time.Second, "three backups", func() bool { return taken() >= 3 })
 	// The place is gone for a moment.
 	away := k.dir + "-away"
 	if err := os.Rename(k.dir, away); err != nil {
@@ -466,7 +458,7 @@ func TestBackupsEverySoOften(t *testing.T) {
 	if err := os.WriteFile(k.dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wait("a failure is said", func() bool { return strings.Contains(p.Logs(), "no backup could be taken; it is tried again") })
+	eventually(t, 20*time.Second, "a failure is said", func() bool { return strings.Contains(p.Logs(), "no backup could be taken; it is tried again") })
 	n := strings.Count(p.Logs(), "backup taken")
 	if err := os.Remove(k.dir); err != nil {
 		t.Fatal(err)
@@ -474,7 +466,7 @@ func TestBackupsEverySoOften(t *testing.T) {
 	if err := os.Rename(away, k.dir); err != nil {
 		t.Fatal(err)
 	}
-	wait("it goes on", func() bool { return strings.Count(p.Logs(), "backup taken") > n })
+	eventually(t, 20*time.Second, "it goes on", func() bool { return strings.Count(p.Logs(), "backup taken") > n })
 	if code, took := p.Stop(t); code != 0 || took > 5*time.Second {
 		t.Errorf("SIGTERM: exit code %d after %s, want 0 at once", code, took)
 	}

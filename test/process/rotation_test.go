@@ -3,17 +3,10 @@ package process
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -468,28 +461,6 @@ func TestTheDashboardTokenIsChanged(t *testing.T) {
 	check("with the new one", 401, 200, 401)
 }
 
-// pair makes a certificate for localhost with a serial number, and its key.
-func pair(t *testing.T, serial int64) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	of := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, of, of, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalECPrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}))
-}
-
 // TestTheCertificateIsChanged: new connections get the new one, open ones live on, a pair that does not belong together is
 // refused.
 func TestTheCertificateIsChanged(t *testing.T) {
@@ -499,21 +470,22 @@ func TestTheCertificateIsChanged(t *testing.T) {
 		keep.write("tls.crt", cert)
 		keep.write("tls.key", key)
 	}
-	put(pair(t, 1))
+	ends := time.Now().Add(90 * 24 * time.Hour).Truncate(time.Second)
+	put(testenv.Certificate(t, ends))
 	port := testenv.FreePort(t)
 	p := testenv.Start(t, testenv.Options{NoWait: true, Env: working(t,
 		"PORT="+strconv.Itoa(port), "TLS_CERT_FILE="+keep.path("tls.crt"), "TLS_KEY_FILE="+keep.path("tls.key"))})
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	trust := &tls.Config{InsecureSkipVerify: true} // which certificate it is, is what is asked
-	serial := func() int64 {
+	served := func() time.Time {
 		c, err := tls.Dial("tcp", address, trust)
 		if err != nil {
-			return 0
+			return time.Time{}
 		}
 		defer c.Close()
-		return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+		return c.ConnectionState().PeerCertificates[0].NotAfter
 	}
-	eventually(t, 15*time.Second, "the service serves HTTPS", func() bool { return serial() == 1 })
+	eventually(t, 15*time.Second, "the service serves HTTPS", func() bool { return served().Equal(ends) })
 
 	// One connection that stays open over all of this.
 	open, err := tls.Dial("tcp", address, trust)
@@ -541,20 +513,20 @@ func TestTheCertificateIsChanged(t *testing.T) {
 		}
 	}
 	use("at-first")
-	cert, key := pair(t, 2)
+	cert, key := testenv.Certificate(t, ends.Add(time.Hour))
 	keep.write("tls.crt", cert) // without its key
 	reload(t, p, "certificate")
-	if got := serial(); got != 1 {
-		t.Errorf("with half a pair, new connections get the certificate %d, want the first", got)
+	if got := served(); !got.Equal(ends) {
+		t.Errorf("with half a pair, new connections get the certificate until %v, want the first", got)
 	}
 	use("with-half-a-pair")
 	put(cert, key)
 	reload(t, p, "reloaded secrets and certificates")
-	if got := serial(); got != 2 {
-		t.Errorf("after the reload, new connections get the certificate %d, want the second", got)
+	if got := served(); !got.Equal(ends.Add(time.Hour)) {
+		t.Errorf("after the reload, new connections get the certificate until %v, want the second", got)
 	}
 	use("with-the-new-one")
-	if got := open.ConnectionState().PeerCertificates[0].SerialNumber.Int64(); got != 1 {
-		t.Errorf("the open connection has the certificate %d", got)
+	if got := open.ConnectionState().PeerCertificates[0].NotAfter; !got.Equal(ends) {
+		t.Errorf("the open connection has the certificate until %v, want the first", got)
 	}
 }

@@ -66,20 +66,9 @@ func goEnv(t testing.TB, name string) string {
 // releases makes the clone, with the tags that the runbook names, and the repository that it was cloned from.
 func (s *stage) releases() {
 	s.t.Helper()
-	root := testenv.Root(s.t)
-	out, err := exec.Command("git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
-	if err != nil {
-		s.t.Fatalf("list the repository's files: %v", err)
-	}
 	upstream := filepath.Join(s.home, "upstream")
 	for _, to := range []string{s.dir, filepath.Join(upstream, "agents", "github-pr-manager")} {
-		for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
-			switch dir, _, _ := strings.Cut(name, "/"); dir {
-			case "internal", "test", "scenario", "bench", "tools": // what no runbook names
-				continue
-			}
-			copyFile(s.t, filepath.Join(root, name), filepath.Join(to, name))
-		}
+		testenv.CopyTree(s.t, to, "internal", "test", "scenario", "bench", "tools") // what no runbook names
 	}
 	config := filepath.Join(s.home, ".gitconfig")
 	text := fmt.Sprintf("[user]\n\tname = Mira\n\temail = mira@example.com\n[init]\n\tdefaultBranch = main\n[advice]\n\tdetachedHead = false\n"+
@@ -98,16 +87,16 @@ func (s *stage) releases() {
 	}
 }
 
-// copyFile copies a file with its run bit. One that git lists and that is gone from the work tree is left out.
+// copyFile copies a file with its run bit.
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
-	info, err := os.Stat(from)
-	if err != nil {
-		return
-	}
 	text, err := os.ReadFile(from)
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(to), 0o755)
+	}
+	var info os.FileInfo
+	if err == nil {
+		info, err = os.Stat(from)
 	}
 	if err == nil {
 		err = os.WriteFile(to, text, info.Mode().Perm())
