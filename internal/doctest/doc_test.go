@@ -1,5 +1,5 @@
 // Package doctest holds the documentation to the code: links lead somewhere, commands and make targets exist, every
-// setting and every metric is described, and the policy that a newcomer copies is valid. It has no code of its own.
+// setting, metric and alert is described, the tests that they name exist, and the policy that a newcomer copies is valid. It has no code of its own.
 package doctest
 
 import (
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
 
@@ -32,7 +33,10 @@ func pages(t *testing.T) map[string]string {
 			texts[filepath.ToSlash(name)] = read(t, name)
 		}
 	}
-	for _, want := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/operating.md", "docs/policy.md", "docs/how-it-works.md"} {
+	for _, want := range []string{
+		"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/operating.md", "docs/policy.md", "docs/how-it-works.md",
+		"docs/deploying.md", "docs/runbook.md", "docs/reliability.md", "PRODUCTION_DEPLOYMENT_SUMMARY.md",
+	} {
 		if texts[want] == "" {
 			t.Errorf("%s is missing", want)
 		}
@@ -149,6 +153,66 @@ func TestTheSmokeTestHasAdviceForEveryCheck(t *testing.T) {
 	for _, name := range advice {
 		if !slices.Contains(registered, name) {
 			t.Errorf("internal/probe has advice about %s, which no check of /ready looks at", name)
+		}
+	}
+}
+
+// An alert is a rule, a case of promtool's, and a row of the page; its section in the runbook test/alerts looks for.
+func TestEveryAlertIsDescribed(t *testing.T) {
+	rules := matches(`(?m)- alert: (\w+)$`, read(t, "prometheus-alerts.yml"))
+	_, table, _ := strings.Cut(read(t, "docs/operating.md"), "\n### Alerts\n")
+	table, _, _ = strings.Cut(table, "\n### ")
+	compareTables(t, "alert", rules, matches("`(\\w+)`", strings.Join(matches(`(?m)^\| ([^|]+) \|`, table), "\n")))
+	cases := read(t, "deploy/prometheus-alerts.test.yml")
+	for _, name := range rules {
+		if !slices.Contains(matches(`alertname: (\w+)`, cases), name) {
+			t.Errorf("deploy/prometheus-alerts.test.yml has no case for the alert %s", name)
+		}
+	}
+}
+
+// GitHub calls events otherwise in its settings: "Pull request review comments" is pull_request_review_comment.
+func TestAWebhookByHandGetsEveryEvent(t *testing.T) {
+	_, text, found := strings.Cut(read(t, "README.md"), "and the events *")
+	text, _, ended := strings.Cut(text, "*.")
+	if !found || !ended {
+		t.Fatal("README.md does not list the events of a webhook: the test looks in the wrong place")
+	}
+	var got []string
+	for _, name := range regexp.MustCompile(`\*[,\s]+(?:and )?\*`).Split(text, -1) {
+		name = strings.ReplaceAll(strings.ToLower(name), " ", "_")
+		if plural := strings.TrimSuffix(name, "es"); plural == "status" || plural == "push" {
+			name = plural
+		}
+		got = append(got, strings.TrimSuffix(name, "s"), name)
+	}
+	if lacking := pull.LackingEvents(got); len(lacking) > 0 {
+		t.Errorf("README.md has a webhook by hand send %q: %q are lacking", got, lacking)
+	}
+}
+
+// What a page says is tried by a test is.
+func TestNamedTestsExist(t *testing.T) {
+	var tests []string
+	root := testenv.Root(t)
+	for _, dir := range []string{"internal/*", "test/*", "scenario", "cmd/*"} {
+		paths, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests = append(tests, matches(`(?m)^func (Test\w+)\(`, string(text))...)
+		}
+	}
+	for name, text := range pages(t) {
+		for _, test := range matches("`(Test[A-Z]\\w+)`", text) {
+			if !slices.Contains(tests, test) {
+				t.Errorf("%s names %s, which is no test", name, test)
+			}
 		}
 	}
 }

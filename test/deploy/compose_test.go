@@ -96,6 +96,9 @@ const noEngine = "DOCKER_HOST=unix:///nonexistent/docker.sock"
 // compose runs docker-compose in the project as an operator does.
 func (p project) compose(t *testing.T, args ...string) result {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a call of Compose takes more than a second")
+	}
 	return run(t, p.dir, append([]string{noEngine}, p.env...), program(t, "docker-compose", "docker-compose"), args...)
 }
 

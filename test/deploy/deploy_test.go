@@ -88,6 +88,9 @@ var built struct {
 // manifests builds tools/manifests once, and returns its path.
 func manifests(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("it builds tools/manifests")
+	}
 	root := testenv.Root(t)
 	path := filepath.Join(root, "bin", "test", "manifests")
 	built.once.Do(func() {

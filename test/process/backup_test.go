@@ -135,6 +135,9 @@ func texts(t *testing.T, db *sql.DB, query string) (out []string) {
 }
 
 func TestBackupAndRestore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	testenv.Engines(t, func(t *testing.T, url string) {
 		k := newKeeper(t, url, 30)
 		before := k.rows()
