@@ -1,0 +1,54 @@
+package process
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
+)
+
+// A dump is SQL, whoever has written it: what psql does beyond that, such as to run a program, it does not do for a file.
+func TestADumpRunsNoProgram(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	k := newKeeper(t, testenv.Postgres(t), 2)
+	path := k.backup("--plain")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good = regexp.MustCompile(`(?m)^\\(un)?restrict .*\n`).ReplaceAll(good, nil) // an attacker leaves that out
+	sign := filepath.Join(t.TempDir(), "was-here")
+	evil := filepath.Join(t.TempDir(), "evil.sql")
+	for name, command := range map[string]string{
+		"a line":                `\! touch ` + sign + "\n",
+		"after SQL":             `SELECT 1 \! touch ` + sign + "\n",
+		"a pipe":                `SELECT 1 \g |touch ` + sign + "\n",
+		"a copy":                `\copy (SELECT 1) TO PROGRAM 'touch ` + sign + "'\n",
+		"backquotes":            "\\set x `touch " + sign + "`\n",
+		"where data seem to be": "/*\nCOPY public.webhook_logs (id) FROM stdin;\n*/ SELECT 1; \\! touch " + sign + "\n\\.\n",
+	} {
+		i := bytes.Index(good, []byte("CREATE TABLE "))
+		text := bytes.Join([][]byte{good[:i], []byte(command), good[i:]}, nil)
+		for _, text := range [][]byte{text, text[bytes.IndexByte(text, '\n')+1:]} { // ours, and somebody else's
+			if err := os.WriteFile(evil, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got := k.run("restore", "--replace", evil)
+			if _, err := os.Stat(sign); err == nil {
+				t.Errorf("%s: the dump ran a program:\n%s%s", name, got.Stdout, got.Stderr)
+				_ = os.Remove(sign)
+			}
+		}
+	}
+	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // what is set aside is called by its second
+	k.must("restore", "--replace", path)
+	if got := k.rows()["webhook_logs"]; got != 2 {
+		t.Errorf("%d deliveries after the restore of the good one, want 2", got)
+	}
+}
