@@ -89,10 +89,10 @@ func (s *scanner) found() dump { return s.dump }
 type verdict int
 
 const (
-	pass  verdict = iota
-	drop          // it means nothing to this server
-	owner         // it gives to a role, which may not be there
-	forPsql       // it tells psql what the command tells it in its own way
+	pass    verdict = iota
+	drop            // it means nothing to this server
+	owner           // it gives to a role, which may not be there
+	forPsql         // it tells psql what the command tells it in its own way
 )
 
 var (
