@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -50,5 +51,32 @@ func TestADumpRunsNoProgram(t *testing.T) {
 	k.must("restore", "--replace", path)
 	if got := k.rows()["webhook_logs"]; got != 2 {
 		t.Errorf("%d deliveries after the restore of the good one, want 2", got)
+	}
+}
+
+// However many requests are sent by halves, HAProxy stays within half of the memory that its container has: beyond that the
+// kernel would end it, and with it the way in for everybody.
+func TestHAProxyBuffersFitIntoItsContainer(t *testing.T) {
+	number := func(file, pattern string) int {
+		t.Helper()
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := regexp.MustCompile(pattern).FindSubmatch(text)
+		if m == nil {
+			t.Fatalf("%s has no %s", file, pattern)
+		}
+		n, err := strconv.Atoi(string(m[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	config := testenv.HAProxyConfig(t)
+	size, most := number(config, `(?m)^ *tune\.bufsize +(\d+)`), number(config, `(?m)^ *tune\.buffers\.limit +(\d+)`)
+	limit := number(filepath.Join(testenv.Root(t), "docker-compose.production.yml"), `(?s)\n  haproxy:\n.*?mem_limit: (\d+)m`)
+	if size*most > limit<<20/2 {
+		t.Errorf("%d buffers of %d bytes are more than half of %d MB", most, size, limit)
 	}
 }
