@@ -97,6 +97,9 @@ func Restore(ctx context.Context, p Place, o RestoreOptions) (out Restored, err 
 	return out, err
 }
 
+// ofTomorrow is how far a backup may be ahead of this machine's clock.
+const ofTomorrow = time.Hour
+
 // open finds the file that is meant.
 func open(ctx context.Context, o *RestoreOptions) (path, sum string, done func(), err error) {
 	at, name := Split(o.From)
@@ -111,6 +114,9 @@ func open(ctx context.Context, o *RestoreOptions) (path, sum string, done func()
 		}
 		if len(list) == 0 {
 			return "", "", nil, fmt.Errorf("there is no backup in %s", o.From)
+		}
+		if ahead := time.Until(list[0].TakenAt); ahead > ofTomorrow {
+			return "", "", nil, fmt.Errorf("the newest backup in %s by its name, %s, is from the future: a clock is or was wrong, so which is the newest can't be told; name the one that you mean", o.From, list[0].Name)
 		}
 		name = list[0].Name
 	}

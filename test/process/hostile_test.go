@@ -80,3 +80,39 @@ func TestHAProxyBuffersFitIntoItsContainer(t *testing.T) {
 		t.Errorf("%d buffers of %d bytes are more than half of %d MB", most, size, limit)
 	}
 }
+
+// A clock that has jumped ahead for one backup does not cost those that are there; and once it is right again, the one from
+// the future is not taken for the newest.
+func TestABackupFromTheFuture(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	k := newKeeper(t, testenv.SQLite(t), 1)
+	good := k.backup()
+	old := make([]string, 5)
+	for i := range old { // as if the clock said 2026 and were right, and five backups of last month were there
+		old[i] = filepath.Join(k.dir, time.Now().Add(time.Duration(-i-40*24)*time.Hour).UTC().Format("github-pr-manager-20060102T150405Z.db.gz"))
+		if err := os.Rename(good, old[i]); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(old[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(good, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(good); err != nil {
+		t.Fatal(err)
+	}
+	k.backup("--keep", "30d")
+	if left, err := filepath.Glob(filepath.Join(k.dir, "*.db.gz")); err != nil || len(left) != 3 {
+		t.Errorf("%d backups are left, want 3: %v %v", len(left), left, err)
+	}
+	if err := os.Rename(old[0], filepath.Join(k.dir, time.Now().AddDate(1, 0, 0).UTC().Format("github-pr-manager-20060102T150405Z.db.gz"))); err != nil {
+		t.Fatal(err)
+	}
+	k.refused("is from the future", "restore", "--replace", k.dir)
+	k.must("restore", "--replace", old[1])
+}
