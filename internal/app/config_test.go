@@ -436,7 +436,7 @@ func TestSecretsReload(t *testing.T) {
 
 	// A bad file changes nothing, not even what is good in the other one.
 	write("secret", "short\n")
-	write(".env", "GITHUB_TOKEN=newer\n")
+	write(".env", "GITHUB_TOKEN=newer\nDASHBOARD_TOKEN="+canary+"\n")
 	if _, err := s.Reload(); err == nil || !strings.Contains(err.Error(), "WEBHOOK_SECRET_FILE has 5 bytes") || strings.Contains(err.Error(), canary) {
 		t.Errorf("Reload(bad file): %v", err)
 	}
@@ -464,6 +464,41 @@ func TestSecretsReload(t *testing.T) {
 	wg.Wait()
 	if len(s.Webhook()) != 1 || s.Token() != "newer" {
 		t.Errorf("after the last Reload: %d secrets, token %s", len(s.Webhook()), s.Token())
+	}
+}
+
+// A secret whose file is gone for a moment stays in use, and so do the others: none may fall silent or open a door.
+func TestSecretsThatAreGoneStayInUse(t *testing.T) {
+	dir := t.TempDir()
+	files := map[string]string{"webhook-secret": "one-" + canary, "github-token": canary, "dashboard-token": canary}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, _, err := Load([]string{"SECRETS_DIR=" + dir}, os.ReadFile, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Secrets
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.Rename(path, path+"-away"); err != nil {
+			t.Fatal(err)
+		}
+		variable := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		if _, err := s.Reload(); err == nil || !strings.Contains(err.Error(), variable+" is gone") || strings.Contains(err.Error(), canary) {
+			t.Errorf("Reload without %s: %v", name, err)
+		}
+		if len(s.Webhook()) != 1 || s.Token() == "" || s.Dashboard() == "" {
+			t.Errorf("Reload without %s: %d webhook secrets, a token %t, a sign-in token %t", name, len(s.Webhook()), s.Token() != "", s.Dashboard() != "")
+		}
+		if err := os.WriteFile(path, []byte(text+"-new"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if changed, err := s.Reload(); err != nil || len(changed) != 1 || changed[0] != variable {
+			t.Errorf("Reload with a new %s = %v, %v", name, changed, err)
+		}
 	}
 }
 

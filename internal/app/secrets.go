@@ -83,8 +83,9 @@ func (s *Secrets) Dashboard() string { return s.now.Load().Dashboard }
 func (s *Secrets) String() string { return hidden }
 
 // Reload reads the _FILE variables' files and .env again and returns the names of the secrets that are now others.
-// When anything in the configuration is wrong, every secret stays as it was and the error says what is wrong. A
-// process's environment can't change, and settings that are no secrets need a restart.
+// When anything in the configuration is wrong, every secret stays as it was and the error says what is wrong. So it is when
+// one is gone: a file that is just being replaced, or whose disk is not mounted, must neither have every delivery refused nor
+// open the pages. A process's environment can't change, and settings that are no secrets need a restart.
 func (s *Secrets) Reload() (changed []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,6 +98,19 @@ func (s *Secrets) Reload() (changed []string, err error) {
 		return nil, fmt.Errorf("reload secrets, the old ones stay in use: %w", err)
 	}
 	old := s.now.Load()
+	for _, it := range []struct {
+		name     string
+		had, has bool
+	}{
+		{"WEBHOOK_SECRET", len(old.Webhook) > 0, len(v.Webhook) > 0},
+		{"GITHUB_TOKEN", old.Token != "", v.Token != ""},
+		{"GITHUB_PRIVATE_KEY", len(old.AppKey) > 0, len(v.AppKey) > 0},
+		{"DASHBOARD_TOKEN", old.Dashboard != "", v.Dashboard != ""},
+	} {
+		if it.had && !it.has {
+			return nil, fmt.Errorf("reload secrets, the old ones stay in use: %s is gone: write it again, or restart the service to run without it", it.name)
+		}
+	}
 	changed = []string{}
 	if !bytes.Equal(bytes.Join(old.Webhook, []byte{0}), bytes.Join(v.Webhook, []byte{0})) {
 		changed = append(changed, "WEBHOOK_SECRET")

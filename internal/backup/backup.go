@@ -204,6 +204,9 @@ func (t *Taker) dump(ctx context.Context, db Database, b *pull.Backup, s *sink) 
 	return err
 }
 
+// fewest is how many backups stay, however old: a clock that has jumped ahead would have all that are good removed.
+const fewest = 3
+
 // prune removes what is older than is to be kept. The newest is never among it.
 func (t *Taker) prune(ctx context.Context, newest string, now time.Time) (removed []string, err error) {
 	if t.o.Keep <= 0 {
@@ -213,8 +216,8 @@ func (t *Taker) prune(ctx context.Context, newest string, now time.Time) (remove
 	if err != nil {
 		return nil, fmt.Errorf("the backup is there; which older ones to remove can't be told: %w", err)
 	}
-	for _, e := range list {
-		if e.Name == newest || !e.TakenAt.Before(now.Add(-t.o.Keep)) {
+	for i, e := range list {
+		if i < fewest || e.Name == newest || !e.TakenAt.Before(now.Add(-t.o.Keep)) {
 			continue
 		}
 		if err := t.target.Remove(ctx, e.Name); err != nil {

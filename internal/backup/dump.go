@@ -89,9 +89,10 @@ func (s *scanner) found() dump { return s.dump }
 type verdict int
 
 const (
-	pass  verdict = iota
-	drop          // it means nothing to this server
-	owner         // it gives to a role, which may not be there
+	pass    verdict = iota
+	drop            // it means nothing to this server
+	owner           // it gives to a role, which may not be there
+	forPsql         // it tells psql what the command tells it in its own way
 )
 
 var (
@@ -134,6 +135,8 @@ func (s *scanner) line(piece []byte) verdict {
 		s.whole = true
 	case text == "SET transaction_timeout = 0;": // of a newer pg_dump, and not known to a server before 17
 		return drop
+	case text == `\set ON_ERROR_STOP on`, strings.HasPrefix(text, `\restrict `), strings.HasPrefix(text, `\unrestrict `):
+		return forPsql
 	case strings.HasPrefix(text, `\connect`):
 		s.connect = true
 	case strings.HasPrefix(text, "COPY "):
@@ -208,6 +211,24 @@ func tool(name string, server int) (path string, err error) {
 		return best, nil
 	}
 	return "", fmt.Errorf("%s is not installed, in PATH or in /usr/lib/postgresql: install PostgreSQL's client, such as postgresql-client-%d", name, max(server, 15))
+}
+
+// restricting are the minor versions of psql from which on it can be told to take SQL only; from 18 on all can.
+var restricting = map[int]int{13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
+
+var versionOfTool = regexp.MustCompile(`\(PostgreSQL\) (\d+)\.(\d+)`)
+
+// restricts reports whether a psql knows \restrict.
+func restricts(ctx context.Context, path string) bool {
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	m := versionOfTool.FindSubmatch(out)
+	if err != nil || m == nil {
+		return false
+	}
+	v, _ := strconv.Atoi(string(m[1])) // the pattern has found digits
+	minor, _ := strconv.Atoi(string(m[2]))
+	from, known := restricting[v]
+	return v >= 18 || known && minor >= from
 }
 
 // Words of libpq's addresses; what else stands in one is a setting of the session, or of our own driver.

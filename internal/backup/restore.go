@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -96,6 +97,9 @@ func Restore(ctx context.Context, p Place, o RestoreOptions) (out Restored, err 
 	return out, err
 }
 
+// ofTomorrow is how far a backup may be ahead of this machine's clock.
+const ofTomorrow = time.Hour
+
 // open finds the file that is meant.
 func open(ctx context.Context, o *RestoreOptions) (path, sum string, done func(), err error) {
 	at, name := Split(o.From)
@@ -110,6 +114,9 @@ func open(ctx context.Context, o *RestoreOptions) (path, sum string, done func()
 		}
 		if len(list) == 0 {
 			return "", "", nil, fmt.Errorf("there is no backup in %s", o.From)
+		}
+		if ahead := time.Until(list[0].TakenAt); ahead > ofTomorrow {
+			return "", "", nil, fmt.Errorf("the newest backup in %s by its name, %s, is from the future: a clock is or was wrong, so which is the newest can't be told; name the one that you mean", o.From, list[0].Name)
 		}
 		name = list[0].Name
 	}
@@ -345,7 +352,8 @@ func restoreDump(ctx context.Context, p Place, o RestoreOptions, path string, pa
 }
 
 // psql lets psql run a dump. A dump of ours is a transaction of its own; one of somebody else's is made one, and what it
-// says of roles is left out: what is restored belongs to whoever restores it.
+// says of roles is left out: what is restored belongs to whoever restores it. Whoever may write where backups are must not
+// run programs here: psql takes SQL from the file and none of its own commands, as far as it knows how to (since 2025).
 func psql(ctx context.Context, p Place, o RestoreOptions, d dump, path string, packed bool) ([]string, error) {
 	program, err := tool("psql", 0)
 	if err != nil {
@@ -373,10 +381,14 @@ func psql(ctx context.Context, p Place, o RestoreOptions, d dump, path string, p
 	if !d.ours {
 		head, tail = p.Wrap(d.in, o.From)
 	}
+	if restricts(ctx, program) {
+		word := rand.Text() // what ends it; the file can't know
+		head, tail = head+`\restrict `+word+"\n", `\unrestrict `+word+"\n"+tail
+	}
 	w := bufio.NewWriterSize(in, 1<<18)
 	s := newScanner()
 	l := &lines{each: func(piece []byte) error {
-		if what := s.line(piece); what == drop || what == owner && !d.ours {
+		if what := s.line(piece); what == drop || what == forPsql || what == owner && !d.ours {
 			return nil
 		}
 		_, err := w.Write(piece)

@@ -238,11 +238,16 @@ func Replace(path, replacement, aside string) (kept string, err error) {
 			return "", fmt.Errorf("set %s aside: %w", path+tail, cause(err))
 		}
 	}
-	if err := unix.Renameat2(unix.AT_FDCWD, replacement, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE); err == nil {
-		if err := os.Rename(replacement, aside); err != nil {
-			return "", fmt.Errorf("the backup is in its place, and what was there is at %s: it could not be renamed: %w", replacement, cause(err))
-		}
+	// The copy gets the name that the old file is to have, and then the two change places: however early this ends, nothing
+	// has a name under which it would be swept away.
+	if err := os.Rename(replacement, aside); err != nil {
+		return "", fmt.Errorf("put the backup beside the database: %w", cause(err))
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, aside, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE); err == nil {
 		return aside, sync()
+	}
+	if err := os.Rename(aside, replacement); err != nil {
+		return "", fmt.Errorf("the database is as it was, and the backup is at %s: %w", aside, cause(err))
 	}
 	// A file system that can't exchange two files: for a moment there is none.
 	if err := os.Rename(path, aside); err != nil {
