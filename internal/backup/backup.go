@@ -207,7 +207,7 @@ func (t *Taker) dump(ctx context.Context, db Database, b *pull.Backup, s *sink) 
 // fewest is how many backups stay, however old: a clock that has jumped ahead would have all that are good removed.
 const fewest = 3
 
-// prune removes what is older than is to be kept. The newest is never among it.
+// prune removes what is older than is to be kept. The newest few are never among it.
 func (t *Taker) prune(ctx context.Context, newest string, now time.Time) (removed []string, err error) {
 	if t.o.Keep <= 0 {
 		return nil, nil

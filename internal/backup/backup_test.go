@@ -49,13 +49,14 @@ func TestDuration(t *testing.T) {
 	}
 }
 
-// The newest stays whatever --keep says, and so does what has another name.
+// The newest three stay whatever --keep says, and so does what has another name.
 func TestPrune(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Date(2026, 11, 25, 13, 0, 0, 0, time.UTC)
 	for _, name := range []string{
 		"github-pr-manager-20261125T130000Z.sql.gz", "github-pr-manager-20261120T130000Z.sql.gz", "github-pr-manager-20261101T130000Z.sql.gz",
-		"github-pr-manager-20261101T130000Z.sql.gz.sha256", "weekly_backup.sql", "github-pr-manager-notes",
+		"github-pr-manager-20261101T130000Z.sql.gz.sha256", "github-pr-manager-20261124T130000Z.sql.gz", "github-pr-manager-20261123T130000Z.sql.gz",
+		"weekly_backup.sql", "github-pr-manager-notes",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -64,7 +65,7 @@ func TestPrune(t *testing.T) {
 	for _, tt := range []struct {
 		keep string
 		left int
-	}{{"30d", 6}, {"10d", 4}, {"1h", 3}, {"1s", 3}} {
+	}{{"30d", 8}, {"10d", 6}, {"1h", 5}, {"1s", 5}} {
 		keep, err := Duration(tt.keep)
 		if err != nil {
 			t.Fatal(err)
