@@ -46,7 +46,7 @@ func Doctor(ctx context.Context, cfg Config, warnings []Warning, o Options, only
 		},
 		Redis: func(ctx context.Context) (doctor.Redis, error) {
 			c, err := delivery.LookAt(ctx, cfg.RedisURL.Reveal(), cfg.QueueKey)
-			return doctor.Redis{Key: cfg.QueueKey, Version: c.Version, Policy: c.Policy, Kind: c.Kind, Length: c.Length}, err
+			return doctor.Redis(c), err
 		},
 		HTTP: o.Self, Repositories: only, Narrow: len(only) > 0,
 	}

@@ -176,7 +176,7 @@ func TestDoctor(t *testing.T) {
 		{"Redis down", "app", func(i *installation) {
 			i.env["REDIS_URL"] = fmt.Sprintf("redis://127.0.0.1:%d/0", testenv.FreePort(i.t))
 		}, []string{
-			"warning redis: it can't be used: connect: connection refused; deliveries are worked on from the database meanwhile → see REDIS_URL, and whether Redis runs",
+			"warning redis: deliveries are taken from the database alone: Redis does not answer: is it running? → see REDIS_URL, and whether Redis runs",
 		}},
 		{"somebody else on the port", "app", func(i *installation) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -100,7 +100,7 @@ func (t *Taker) Take(ctx context.Context, db Database) (out Taken, err error) {
 	case err != nil:
 		return out, err
 	case have == 0:
-		return out, errors.New("the database has no schema yet, so there is nothing to back up: serve and migrate up make it")
+		return out, errEmpty
 	case have > want:
 		t.o.Log.Warn("the database's schema is newer than this program; all its tables are backed up", "have", have, "want", want)
 	}
@@ -232,14 +232,19 @@ func (t *Taker) prune(ctx context.Context, newest string, now time.Time) (remove
 	return removed, nil
 }
 
-// How soon a backup that failed is tried again: at first, and at most.
+// How soon a backup that failed is tried again: at first, and at most; and how soon a database is looked at that has nothing to
+// back up yet, because the service that fills it has just been started beside.
 const (
-	againSoon = 30 * time.Second
-	againLate = 10 * time.Minute
+	againSoon  = 30 * time.Second
+	againLate  = 10 * time.Minute
+	againEmpty = time.Second
 )
+
+var errEmpty = errors.New("the database has no schema yet, so there is nothing to back up: serve and migrate up make it")
 
 // Run takes a backup now and then every so often, until ctx ends. One that fails is tried again sooner.
 func (t *Taker) Run(ctx context.Context, every time.Duration, open func(context.Context) (Database, func(), error)) {
+	empty := false
 	for again := againSoon; ; {
 		began := time.Now()
 		out, err := t.once(ctx, open)
@@ -248,12 +253,18 @@ func (t *Taker) Run(ctx context.Context, every time.Duration, open func(context.
 		}
 		wait := max(every-time.Since(began), 0)
 		switch {
+		case errors.Is(err, errEmpty):
+			wait = min(againEmpty, every)
+			if !empty {
+				t.o.Log.Info("there is nothing to back up yet: the database has no schema; the first backup is taken as soon as it has")
+			}
+			empty = true
 		case err != nil && out.SHA256 == "" || err != nil && out.Took == 0:
 			wait = min(again, every)
 			again = min(2*again, againLate)
 			t.o.Log.Error("no backup could be taken; it is tried again", telemetry.KeyErr, err, "next", stamp(time.Now().Add(wait)))
 		default:
-			again = againSoon
+			again, empty = againSoon, false
 			t.o.Log.Info("backup taken", "to", out.Target, "bytes", out.Bytes, "sha256", out.SHA256, telemetry.KeyTook, out.Took.Round(time.Millisecond),
 				"removed", len(out.Removed), "next", stamp(time.Now().Add(wait)))
 			if err = errors.Join(err, out.Unnoted); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -524,11 +525,14 @@ func TestProcessWaitsForAnother(t *testing.T) {
 		return c
 	}
 	c := claim(1)
+	short := d.environ
+	d.environ = append(slices.Clone(short), "LEASE=30s")
 	go func() {
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(1500 * time.Millisecond) // nothing tells from outside when it has begun to wait
 		_, _ = d.Record(t.Context(), c, pull.PassResult{Outcome: pull.PassDone})
 	}()
 	d.process(item("a", 1), exitFine, "a has been processed meanwhile, by a service.")
+	d.environ = short
 
 	claim(2)
 	began := time.Now()

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/app"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
 
@@ -74,6 +75,10 @@ func (w *world) serve(ctx context.Context) error {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return nil // asked to end before it had begun
 	case err != nil:
+		// A server that is not there yet is nobody's mistake: who supervises the service shall start it again.
+		if t := (*store.Trouble)(nil); errors.As(err, &t) && (t.Kind == store.Away || t.Kind == store.Crowded) {
+			return fmt.Errorf("can't start: %w", err)
+		}
 		return &usageError{fmt.Errorf("can't start: %w", err)}
 	}
 	return operate(ctx, a, signals)

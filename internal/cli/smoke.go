@@ -291,20 +291,21 @@ func (w *world) lookAtDatabase(ctx context.Context, cfg app.Config, v *probe.Vis
 // redisVisit looks at the service's Redis, where REDIS_URL says which.
 func (w *world) redisVisit(cfg app.Config) probe.Check {
 	c := probe.Check{Name: "redis", Want: "Redis answers, throws nothing away, and has a list where the queue is", Alone: true}
-	c.Look = func(ctx context.Context, _ *probe.Visit) []probe.Finding {
+	c.Look = func(ctx context.Context, v *probe.Visit) []probe.Finding {
 		if cfg.RedisURL == "" {
 			return []probe.Finding{{Outcome: probe.Skipped, Seen: "no REDIS_URL here"}}
 		}
-		h, err := delivery.NewHints(nil, nil, nil, delivery.HintOptions{URL: cfg.RedisURL.Reveal(), Key: cfg.QueueKey})
+		ctx, done := context.WithTimeout(ctx, v.Timeout)
+		defer done()
+		found, err := delivery.LookAt(ctx, cfg.RedisURL.Reveal(), cfg.QueueKey)
+		trouble := found.Trouble()
 		if err != nil {
-			return []probe.Finding{{Outcome: probe.Fail, Seen: err.Error(), Do: "set REDIS_URL right"}}
+			trouble = err.Error()
 		}
-		defer h.Close()
-		n, trouble := h.Inspect(ctx)
 		if trouble != "" {
 			return []probe.Finding{{Outcome: probe.Fail, Seen: trouble, Do: "mend that; meanwhile deliveries are taken from the database, and none is lost"}}
 		}
-		return []probe.Finding{{Outcome: probe.Pass, Seen: fmt.Sprintf("it answers, throws nothing away, and %d wait in %s", n, cfg.QueueKey)}}
+		return []probe.Finding{{Outcome: probe.Pass, Seen: fmt.Sprintf("it answers, throws nothing away, and %d wait in %s", found.Length, cfg.QueueKey)}}
 	}
 	return c
 }

@@ -321,7 +321,7 @@ func (h *Hints) failed(err error) {
 
 // broken notes that the list can't be used, and says so once.
 func (h *Hints) broken(err error) {
-	t := &trouble{what: h.explain(err), since: time.Now(), full: redis.IsOOMError(err)}
+	t := &trouble{what: explain(err, h.Key), since: time.Now(), full: redis.IsOOMError(err)}
 	was := h.trouble.Load()
 	if was != nil && was.what == t.what {
 		return
@@ -335,12 +335,12 @@ func (h *Hints) broken(err error) {
 }
 
 // explain says what an error of Redis means, and what to do about it. No host is named: anybody may read it.
-func (h *Hints) explain(err error) string {
+func explain(err error, key string) string {
 	switch {
 	case redis.IsOOMError(err):
 		return "Redis is full (maxmemory is reached): give it more memory, or remove what fills it"
 	case redis.HasErrorPrefix(err, "WRONGTYPE"), errors.Is(err, errWrongType):
-		return fmt.Sprintf("the key %s holds something else than a list: remove it (redis-cli DEL %s), or set WEBHOOK_QUEUE_KEY to a key that nobody else uses", h.Key, h.Key)
+		return fmt.Sprintf("the key %s holds something else than a list: remove it (redis-cli DEL %s), or set WEBHOOK_QUEUE_KEY to a key that nobody else uses", key, key)
 	case redis.IsReadOnlyError(err):
 		return "Redis is a read-only replica: point REDIS_URL at the primary"
 	case redis.IsLoadingError(err):
@@ -431,7 +431,7 @@ func (h *Hints) ask(ctx context.Context) (lost bool, err error) {
 
 // judge looks for settings under which Redis throws keys away: the list would lose items, and its length would lie.
 func (h *Hints) judge(info string) {
-	text := h.eviction(info)
+	text := evicts(section(info)["maxmemory_policy"], h.Key)
 	if text == "" {
 		h.warning.Store(nil)
 		return
@@ -441,39 +441,23 @@ func (h *Hints) judge(info string) {
 	}
 }
 
-// eviction says that Redis may throw the list away, as far as it tells its settings; "" when it won't.
-func (h *Hints) eviction(info string) string {
-	policy := ""
-	for line := range strings.Lines(info) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:"); ok {
-			policy = v
-		}
-	}
+// evicts says that a Redis with this maxmemory-policy may throw the list away; "" when it won't, or does not tell.
+func evicts(policy, key string) string {
 	if policy == "" || policy == "noeviction" {
 		return ""
 	}
-	return fmt.Sprintf("Redis may throw the queue away when it is full (maxmemory-policy is %s): set it to noeviction; no delivery would be lost, but %s would not tell the truth", policy, h.Key)
+	return fmt.Sprintf("Redis may throw the queue away when it is full (maxmemory-policy is %s): set it to noeviction; no delivery would be lost, but %s would not tell the truth", policy, key)
 }
 
-// Inspect looks at Redis as a command does, and writes nothing: how long the list is, and in one sentence what is wrong
-// with it; "" when all is well.
-func (h *Hints) Inspect(ctx context.Context) (length int64, trouble string) {
-	ctx, done := context.WithTimeout(ctx, probeTimeout)
-	defer done()
-	pipe := h.client.Pipeline()
-	kind, info := pipe.Type(ctx, h.Key), pipe.Info(ctx, "memory")
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	if err := kind.Err(); err != nil {
-		return 0, h.explain(err)
+// section is an answer to INFO by its names.
+func section(info string) map[string]string {
+	values := map[string]string{}
+	for line := range strings.Lines(info) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			values[name] = value
+		}
 	}
-	if k := kind.Val(); k != "list" && k != "none" {
-		return 0, h.explain(errWrongType)
-	}
-	length, err := h.Len(ctx)
-	if err != nil {
-		return 0, h.explain(err)
-	}
-	return length, h.eviction(info.Val())
+	return values
 }
 
 // refill makes the list say what waits. One replica does it at a time.

@@ -1,5 +1,5 @@
 // Package doctest holds the documentation to the code: links lead somewhere, commands and make targets exist, every
-// setting and every metric is described, and the policy that a newcomer copies is valid. It has no code of its own.
+// setting, metric and alert is described, the tests that they name exist, and the policy that a newcomer copies is valid. It has no code of its own.
 package doctest
 
 import (
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/testenv"
 )
 
@@ -32,7 +33,10 @@ func pages(t *testing.T) map[string]string {
 			texts[filepath.ToSlash(name)] = read(t, name)
 		}
 	}
-	for _, want := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/operating.md", "docs/policy.md", "docs/how-it-works.md"} {
+	for _, want := range []string{
+		"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/operating.md", "docs/policy.md", "docs/how-it-works.md",
+		"docs/deploying.md", "docs/runbook.md", "docs/reliability.md", "PRODUCTION_DEPLOYMENT_SUMMARY.md",
+	} {
 		if texts[want] == "" {
 			t.Errorf("%s is missing", want)
 		}
@@ -153,6 +157,66 @@ func TestTheSmokeTestHasAdviceForEveryCheck(t *testing.T) {
 	}
 }
 
+// An alert is a rule, a case of promtool's, and a row of the page; its section in the runbook test/alerts looks for.
+func TestEveryAlertIsDescribed(t *testing.T) {
+	rules := matches(`(?m)- alert: (\w+)$`, read(t, "prometheus-alerts.yml"))
+	_, table, _ := strings.Cut(read(t, "docs/operating.md"), "\n### Alerts\n")
+	table, _, _ = strings.Cut(table, "\n### ")
+	compareTables(t, "alert", rules, matches("`(\\w+)`", strings.Join(matches(`(?m)^\| ([^|]+) \|`, table), "\n")))
+	cases := read(t, "deploy/prometheus-alerts.test.yml")
+	for _, name := range rules {
+		if !slices.Contains(matches(`alertname: (\w+)`, cases), name) {
+			t.Errorf("deploy/prometheus-alerts.test.yml has no case for the alert %s", name)
+		}
+	}
+}
+
+// GitHub calls events otherwise in its settings: "Pull request review comments" is pull_request_review_comment.
+func TestAWebhookByHandGetsEveryEvent(t *testing.T) {
+	_, text, found := strings.Cut(read(t, "README.md"), "and the events *")
+	text, _, ended := strings.Cut(text, "*.")
+	if !found || !ended {
+		t.Fatal("README.md does not list the events of a webhook: the test looks in the wrong place")
+	}
+	var got []string
+	for _, name := range regexp.MustCompile(`\*[,\s]+(?:and )?\*`).Split(text, -1) {
+		name = strings.ReplaceAll(strings.ToLower(name), " ", "_")
+		if plural := strings.TrimSuffix(name, "es"); plural == "status" || plural == "push" {
+			name = plural
+		}
+		got = append(got, strings.TrimSuffix(name, "s"), name)
+	}
+	if lacking := pull.LackingEvents(got); len(lacking) > 0 {
+		t.Errorf("README.md has a webhook by hand send %q: %q are lacking", got, lacking)
+	}
+}
+
+// What a page says is tried by a test is.
+func TestNamedTestsExist(t *testing.T) {
+	var tests []string
+	root := testenv.Root(t)
+	for _, dir := range []string{"internal/*", "test/*", "scenario", "cmd/*"} {
+		paths, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests = append(tests, matches(`(?m)^func (Test\w+)\(`, string(text))...)
+		}
+	}
+	for name, text := range pages(t) {
+		for _, test := range matches("`(Test[A-Z]\\w+)`", text) {
+			if !slices.Contains(tests, test) {
+				t.Errorf("%s names %s, which is no test", name, test)
+			}
+		}
+	}
+}
+
 func compareTables(t *testing.T, what string, code, page []string) {
 	t.Helper()
 	if len(code) < 10 || len(page) < 10 {
@@ -220,4 +284,50 @@ func sources(t *testing.T, dir string) []string {
 		}
 	}
 	return texts
+}
+
+// What the operators' runbook calls and links to lies where it says, and may be executed where it says `./`.
+func TestFilesOfTheOperatorsRunbookExist(t *testing.T) {
+	page := read(t, "test/runbook/testdata/operators-runbook.md")
+	called := matches(`\./([\w.-]+\.(?:ps1|js|sh))`, page)
+	named := append(matches(`\]\(\./([^)]+)\)`, page), matches(`(?:-f|cp) (docker-compose\.production\.yml|\.env\.production)`, page)...)
+	named = append(named, matches(`(?m)^# (prometheus-alerts\.yml)$`, page)...)
+	for _, name := range matches(`/migrations/(\S+\.sql)`, page) {
+		named = append(named, "migrations/"+name)
+	}
+	named = append(named, matches(`\]\(\.\./\.\./(\.github/[^)]+)\)`, page)...) // there the project was two directories below the root
+	if len(called) < 5 || len(named) < 8 {
+		t.Fatalf("found %d calls and %d files: the test looks in the wrong place", len(called), len(named))
+	}
+	for _, name := range append(named, called...) {
+		info, err := os.Stat(filepath.Join(testenv.Root(t), name))
+		if err != nil {
+			t.Errorf("the operators' runbook names %s: %v", name, err)
+		} else if slices.Contains(called, name) && info.Mode()&0o111 != 0o111 {
+			t.Errorf("the operators' runbook calls ./%s, which has no run bit (%v)", name, info.Mode())
+		}
+	}
+}
+
+// Each alert leads to a section of docs/runbook.md, and the section of an alert has its name.
+func TestEveryAlertHasASection(t *testing.T) {
+	rules := read(t, "prometheus-alerts.yml")
+	alerts := matches(`(?m)^ +- alert: (\w+)$`, rules)
+	links := matches(`runbook_url: https://github\.com/brandonlacoste9-tech/github-pr-manager/blob/main/docs/runbook\.md#(\S+)`, rules)
+	if len(alerts) < 10 || len(alerts) != len(links) {
+		t.Fatalf("prometheus-alerts.yml has %d alerts and %d links into the runbook", len(alerts), len(links))
+	}
+	page := read(t, "docs/runbook.md")
+	for i, link := range links {
+		if !slices.Contains(anchors(page), link) {
+			t.Errorf("%s leads to #%s, and docs/runbook.md has no such heading", alerts[i], link)
+		}
+	}
+	_, section, _ := strings.Cut(page, "\n## Alerts\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, heading := range matches(`(?m)^### (\w+)$`, section) {
+		if !slices.Contains(alerts, heading) {
+			t.Errorf("docs/runbook.md has a section for the alert %s, which does not exist", heading)
+		}
+	}
 }

@@ -256,7 +256,7 @@ func (e *examination) redis(ctx context.Context) {
 	}
 	r, err := e.Redis(ctx)
 	if err != nil {
-		e.warn("redis", "", "it can't be used: "+err.Error()+"; deliveries are worked on from the database meanwhile", "see REDIS_URL, and whether Redis runs")
+		e.warn("redis", "", "deliveries are taken from the database alone: "+err.Error(), "see REDIS_URL, and whether Redis runs")
 		return
 	}
 	var major, minor int

@@ -89,7 +89,7 @@ func TestRedises(t *testing.T) {
 		{"old", func(r *Redis) { r.Version = "6.0.16" }, nil, "warning redis: Redis 6.0.16 is too old → use Redis 6.2 or newer\nok redis memory: maxmemory-policy is noeviction"},
 		{"no list", func(r *Redis) { r.Kind = "string" }, nil, "warning redis: the key queue:github-webhook holds a string, where the queue would be a list → remove it (redis-cli DEL queue:github-webhook), or set WEBHOOK_QUEUE_KEY to a key that nobody else uses\n" +
 			"ok redis memory: maxmemory-policy is noeviction"},
-		{"away", func(*Redis) {}, errors.New("no answer in time"), "warning redis: it can't be used: no answer in time; deliveries are worked on from the database meanwhile → see REDIS_URL, and whether Redis runs"},
+		{"away", func(*Redis) {}, errors.New("Redis does not answer: is it running?"), "warning redis: deliveries are taken from the database alone: Redis does not answer: is it running? → see REDIS_URL, and whether Redis runs"},
 	} {
 		p := fine()
 		r := well

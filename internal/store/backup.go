@@ -132,15 +132,15 @@ func (s *Store) CopyTo(ctx context.Context, path string) error {
 	if _, err := db.ExecContext(ctx, copyInto, path); err != nil {
 		var lite *driver.Error
 		if errors.As(err, &lite) && lite.Code()&0xff == code.SQLITE_FULL {
-			err = unix.ENOSPC
+			return fmt.Errorf("copy %s: %w", s.name, unix.ENOSPC)
 		}
-		return fmt.Errorf("copy %s: %w", s.name, notify(ctx, plain(err)))
+		return fmt.Errorf("copy %s: %w", s.name, cut(ctx, plain(err)))
 	}
 	return nil
 }
 
-// notify prefers the end of a context to what the driver made of it.
-func notify(ctx context.Context, err error) error {
+// cut prefers the end of a context to what the driver made of it.
+func cut(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -158,21 +158,21 @@ func CheckCopy(ctx context.Context, path string) (schema int, err error) {
 	said, err := oneText(ctx, db, `PRAGMA integrity_check(1)`)
 	switch {
 	case err != nil:
-		return 0, notify(ctx, plain(err))
+		return 0, cut(ctx, plain(err))
 	case said != "ok":
 		return 0, fmt.Errorf("SQLite says that it is damaged: %s", strings.ReplaceAll(said, "\n", " "))
 	}
 	for _, table := range []string{"schema_migrations", "webhook_logs"} {
 		var n int
 		if err := db.QueryRowContext(ctx, tableSQLite, table).Scan(&n); err != nil {
-			return 0, notify(ctx, plain(err))
+			return 0, cut(ctx, plain(err))
 		}
 		if n == 0 {
 			return 0, fmt.Errorf("it has no table %s: it is no database of this service", table)
 		}
 	}
 	if err := db.QueryRowContext(ctx, schemaVersion.sqlite).Scan(&schema); err != nil {
-		return 0, notify(ctx, plain(err))
+		return 0, cut(ctx, plain(err))
 	}
 	return schema, nil
 }

@@ -328,7 +328,11 @@ func (s *Store) openPostgres(ctx context.Context, address string) error {
 	s.db.SetMaxIdleConns(idleConnections)
 	s.db.SetConnMaxIdleTime(5 * time.Minute)
 	if err := s.warm(ctx); err != nil {
-		return fmt.Errorf("connect to %s: %w", s.name, plain(err))
+		failed := fmt.Errorf("connect to %s: %w", s.name, plain(err))
+		if t := s.diagnose(err); t != nil {
+			return &Trouble{t.Kind, s.engine, failed}
+		}
+		return failed
 	}
 	return nil
 }
@@ -348,8 +352,9 @@ const (
 	operationLimit  = 15 * time.Second
 )
 
-// warm opens the first connections, so that the first deliveries need not wait for them. A server that is just starting,
-// or that everybody connects to at once, is waited for.
+// warm opens the first connections, so that the first deliveries need not wait for them. A server that is just starting, or
+// that everybody connects to at once, is waited for. So is one that is not there yet, as after a power cut, by a service; a command says
+// so at once.
 func (s *Store) warm(ctx context.Context) error {
 	patience, done := context.WithTimeout(ctx, startPatience)
 	defer done()
@@ -359,7 +364,8 @@ func (s *Store) warm(ctx context.Context) error {
 			break
 		}
 		var pg *pgconn.PgError
-		if !errors.As(err, &pg) || (pg.Code != "57P03" && pg.Code != "53300") {
+		starting := errors.As(err, &pg) && (pg.Code == "57P03" || pg.Code == "53300")
+		if t := s.diagnose(err); !starting && (s.o.Beside || t == nil || t.Kind != Away) {
 			return err
 		}
 		select {

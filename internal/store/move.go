@@ -61,7 +61,7 @@ func Move(ctx context.Context, from, to *Store, told func(table string, done, of
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("move %s to %s: %w", from.name, to.name, notify(ctx, plain(err)))
+		return nil, fmt.Errorf("move %s to %s: %w", from.name, to.name, cut(ctx, plain(err)))
 	}
 	_, err = to.db.ExecContext(ctx, "ANALYZE")
 	if err != nil {

@@ -230,7 +230,7 @@ func TestDownFiresWhenNothingRuns(t *testing.T) {
 	testenv.Until(t, "both replicas and the entrance are up", testenv.Pick(20*time.Second, 2*time.Minute), func() bool {
 		return len(p.Query(t, `up{job="github_pr_manager"} == 1`)) == 3 && len(p.Query(t, `up{job="haproxy"} == 1`)) == 1
 	})
-	if got := p.Query(t, `github_webhook_queue_length`); len(got) != 2 {
+	if got := p.Query(t, `count by (instance) (count_over_time(github_webhook_queue_length[1m]))`); len(got) != 2 {
 		t.Errorf("github_webhook_queue_length has %d series, want one for each replica and none of the entrance: %v", len(got), got)
 	}
 	if got := p.Query(t, `haproxy_backend_active_servers`); len(got) == 0 {
@@ -248,9 +248,10 @@ func TestDownFiresWhenNothingRuns(t *testing.T) {
 	}
 	targets(2)
 	h.Await(t, "blue", 1)
-	if got := p.Query(t, `up{job="github_pr_manager"} == 0`); len(got) > 0 {
-		t.Errorf("down after a replica was taken away: %v", got)
-	}
+	// On a busy machine a scrape may take longer than its second: what counts is that nothing stays down.
+	testenv.Until(t, "nothing is down after a replica was taken away", testenv.Pick(20*time.Second, 2*time.Minute), func() bool {
+		return len(p.Query(t, `up{job="github_pr_manager"} == 1`)) == 2
+	})
 
 	stop(2)
 	began := time.Now()
@@ -274,7 +275,5 @@ func TestDownFiresWhenNothingRuns(t *testing.T) {
 			return x.Labels["instance"] == "entrance" && strings.Contains(x.LastError, "connection refused")
 		})
 	})
-	if got := p.Query(t, `ALERTS{alertname="GitHubPRManagerDown",alertstate="firing"}`); len(got) != 1 || got[0].Labels["instance"] != "entrance" {
-		t.Errorf("firing with HAProxy gone too: %v, want the entrance", got)
-	}
+	p.WaitForAlert(t, "GitHubPRManagerDown", "firing", entranceOnly, testenv.Pick(20*time.Second, 2*time.Minute))
 }

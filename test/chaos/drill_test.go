@@ -91,7 +91,7 @@ func (d drill) run(t *testing.T, seed uint64) {
 	var destroyed, back time.Time
 	s.play(deliveries, 40*time.Millisecond, func(step int) {
 		switch {
-		case step == steps/8, !old && step > 0 && step < steps*9/10 && step%(steps/3) == 0:
+		case step == steps/8, !old && (step == steps/2 || step == steps*7/8):
 			backup()
 		case step == steps:
 			if old { // what can be done twice is done
@@ -118,7 +118,7 @@ func (d drill) run(t *testing.T, seed uint64) {
 	alarms := 0.0
 	for _, re := range s.replicas {
 		alarms += max(re.metric("github_lost_after_acknowledgement_total"), 0)
-		if got := re.metric("github_last_backup_timestamp_seconds"); got <= 0 {
+		if got := re.metric("github_last_backup_timestamp_seconds"); got <= 0 && !d.foreign {
 			t.Errorf("replica %s says that the last backup was at %v", re.name, got)
 		}
 	}

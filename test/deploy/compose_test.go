@@ -96,6 +96,9 @@ const noEngine = "DOCKER_HOST=unix:///nonexistent/docker.sock"
 // compose runs docker-compose in the project as an operator does.
 func (p project) compose(t *testing.T, args ...string) result {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a call of Compose takes more than a second")
+	}
 	return run(t, p.dir, append([]string{noEngine}, p.env...), program(t, "docker-compose", "docker-compose"), args...)
 }
 
@@ -373,7 +376,10 @@ func TestWhatIsWantedStopsTheStart(t *testing.T) {
 	t.Parallel()
 	for _, name := range slices.Sorted(maps.Keys(readers)) {
 		t.Run(name, func(t *testing.T) {
-			for _, variable := range wanted {
+			for i, variable := range wanted {
+				if name == "Compose 1.29" && i > 0 {
+					break // it takes most of a second for each, and stops at the first as well
+				}
 				p := newProject(t)
 				env := replace(t, filledIn(t, read(t, ".env.production")), "\n"+variable+"=filled-in-"+strings.ToLower(variable)+"\n", "\n"+variable+"=\n")
 				write(t, filepath.Join(p.dir, ".env"), env, 0o600)

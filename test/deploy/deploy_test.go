@@ -43,7 +43,7 @@ type result struct {
 // run runs a command to its end in dir, with nothing in its environment but PATH, HOME, what Go was told, and env.
 func run(t *testing.T, dir string, env []string, name string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	var stdout, stderr bytes.Buffer
@@ -88,6 +88,9 @@ var built struct {
 // manifests builds tools/manifests once, and returns its path.
 func manifests(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("it builds tools/manifests")
+	}
 	root := testenv.Root(t)
 	path := filepath.Join(root, "bin", "test", "manifests")
 	built.once.Do(func() {

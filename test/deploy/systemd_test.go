@@ -16,6 +16,9 @@ var units = []string{"github-pr-manager.service", "deploy/github-pr-manager-back
 // systemd reads the units and has nothing to say: it exits with 0 on a key that it doesn't know, so that any word of it is a
 // failure.
 func TestUnits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds the program, and systemd takes its time")
+	}
 	analyze := program(t, "systemd-analyze", "systemd")
 	dir := t.TempDir()
 	verify := func(text map[string]string) result {

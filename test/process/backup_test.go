@@ -26,6 +26,7 @@ type keeper struct {
 
 func newKeeper(t *testing.T, url string, deliveries int) *keeper {
 	t.Helper()
+	testenv.Binary(t) // which may take a while
 	k := &keeper{t: t, url: url, env: []string{"DATABASE_URL=" + url}, dir: filepath.Join(t.TempDir(), "backups")}
 	k.must("migrate", "up")
 	if deliveries > 0 {
@@ -134,6 +135,9 @@ func texts(t *testing.T, db *sql.DB, query string) (out []string) {
 }
 
 func TestBackupAndRestore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	testenv.Engines(t, func(t *testing.T, url string) {
 		k := newKeeper(t, url, 30)
 		before := k.rows()
@@ -525,4 +529,56 @@ func TestMigrateFromSQLite(t *testing.T) {
 	if got := k.rows()["webhook_logs"]; got != 18 {
 		t.Errorf("%d deliveries, want 18", got)
 	}
+}
+
+// A restore that is killed, whenever that is, leaves the database as it was, or as it is to be.
+func TestAKilledRestore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	testenv.Engines(t, func(t *testing.T, url string) {
+		k := newKeeper(t, url, 10)
+		k.backup()
+		k.send(10, 15)
+		for try := range testenv.Pick(8, 60) {
+			p := testenv.Start(t, testenv.Options{Args: []string{"restore", "--replace", k.dir}, Env: k.env, NoWait: true, Quiet: true})
+			time.Sleep(time.Duration(try*15) * time.Millisecond)
+			p.Kill(t)
+			var got int
+			for range 100 { // PostgreSQL may be at the end of what the dead had begun
+				if got = k.rows()["webhook_logs"]; got == 10 || got == 15 {
+					break
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			if got != 10 && got != 15 {
+				t.Fatalf("killed after %d ms: %d deliveries, want 10 or 15", try*15, got)
+			}
+		}
+		k.must("restore", "--replace", k.dir)
+		if got := k.rows()["webhook_logs"]; got != 10 {
+			t.Errorf("%d deliveries in the end, want 10", got)
+		}
+		k.send(20, 21)
+	})
+}
+
+// A disk that is full is said, and no half backup stays.
+func TestABackupOntoAFullDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a second")
+	}
+	disk := testenv.SmallDisk(t, 64<<10)
+	testenv.Engines(t, func(t *testing.T, url string) {
+		k := newKeeper(t, url, 40)
+		k.dir = filepath.Join(disk.Dir, "backups")
+		r := k.run("backup", "--plain", "--to", k.dir)
+		if r.Code != 1 || !strings.Contains(r.Stderr, "there is no room for a backup in "+k.dir) {
+			t.Errorf("exit code %d:\n%s%s", r.Code, r.Stdout, r.Stderr)
+		}
+		if left, err := os.ReadDir(k.dir); err != nil || len(left) > 0 {
+			t.Errorf("something is left on the full disk: %v, %v", left, err)
+		}
+		k.refused("there is no directory", "backup", "--to", filepath.Join(disk.Dir, "not", "mounted"))
+	})
 }

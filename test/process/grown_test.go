@@ -37,7 +37,10 @@ INSERT INTO changes (at, kind, key, text) SELECT 1764000000000000 + n, 'pull', '
 	took := func(what string, args ...string) {
 		t.Helper()
 		began := time.Now()
-		k.must(args...)
+		p := testenv.Start(t, testenv.Options{Args: args, Env: k.env, NoWait: true})
+		if code := p.Wait(t, limit); code != 0 {
+			t.Fatalf("%s: exit code %d\n%s", what, code, p.Logs())
+		}
 		d := time.Since(began)
 		if t.Logf("%d deliveries: %s took %s", n, what, d.Round(10*time.Millisecond)); d > limit {
 			t.Errorf("%s took longer than %s", what, limit)

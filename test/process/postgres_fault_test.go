@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -49,6 +50,33 @@ func TestPostgresCrashesUnderLoad(t *testing.T) {
 	if metric(t, p, "github_dead_letters") != 0 {
 		t.Error("crashes of the database made dead letters")
 	}
+}
+
+// After a power cut the service may be there before its database. A supervisor that does not start a service again which ends
+// with 2, as the shipped unit does not, must not take that for a wrong configuration.
+func TestPostgresIsNotThereYet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes ten seconds")
+	}
+	t.Parallel()
+	pg := testenv.OwnPostgres(t, "", "max_connections=60")
+	source := pg.Database(t)
+	pg.Stop(t, testenv.Fast)
+	p := testenv.Start(t, testenv.Options{Env: working(t, "DATABASE_URL="+source), NoWait: true})
+	if code := p.Wait(t, 20*time.Second); code != 1 || !strings.Contains(p.Logs(), "can't start: connect to PostgreSQL database") {
+		t.Errorf("serve without its PostgreSQL ends with %d, want 1 and a sentence\n%s", code, p.Logs())
+	}
+	p = testenv.Start(t, testenv.Options{Env: working(t, "DATABASE_URL="+source), NoWait: true})
+	time.Sleep(time.Second) // longer than the service needs to find that nobody is there
+	pg.Start(t)
+	eventually(t, 15*time.Second, "the service is ready", func() bool {
+		res, err := client.Get(p.URL + "/ready")
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
 }
 
 func TestPostgresIsDown(t *testing.T) {

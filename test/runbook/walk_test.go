@@ -154,7 +154,7 @@ func (w *walk) get(url string) (int, string) {
 // eventually waits until something holds, or fails the test.
 func (w *walk) eventually(what string, holds func() bool) {
 	w.t.Helper()
-	for start := time.Now(); !holds(); time.Sleep(50 * time.Millisecond) {
+	for start := time.Now(); !holds(); time.Sleep(100 * time.Millisecond) {
 		if time.Since(start) > 30*time.Second {
 			w.t.Fatalf("line %d: waited half a minute in vain until %s", w.now.line, what)
 		}
