@@ -261,6 +261,7 @@ func (a *App) watch() {
 		a.health.Register("certificate", false, func(context.Context) telemetry.Check { return a.certificateCheck(time.Now()) })
 	}
 	a.health.RegisterStuck("writer", func() bool { return a.inbox.Writing() > stuckAfter })
+	a.metrics.Gauge("github_ready", "1 while /ready answers 200.", a.health.Ready)
 	a.metrics.Gauge("github_webhook_queue_length", "Deliveries accepted and not yet processed, all replicas.", func() float64 { return a.stat().queue })
 	a.metrics.Gauge("github_dead_letters", "Deliveries that failed too often and wait for a person.", func() float64 { return a.stat().dead })
 	a.metrics.Gauge("github_oldest_delivery_seconds", "Age of the oldest delivery that is not yet processed.", func() float64 { return a.stat().oldest })

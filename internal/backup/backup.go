@@ -113,7 +113,11 @@ func (t *Taker) Take(ctx context.Context, db Database) (out Taken, err error) {
 	for out.Schema = have; ; {
 		out.TakenAt = db.Now()
 		out.Name = nameOf(out.TakenAt, db.Engine(), !t.o.Plain)
-		if _, err := os.Lstat(filepath.Join(work, out.Name)); err != nil {
+		taken, err := t.target.Has(ctx, out.Name)
+		if err != nil {
+			return out, stopped(ctx, err)
+		}
+		if !taken {
 			break
 		}
 		if !pause(ctx, time.Until(time.Now().Truncate(time.Second).Add(time.Second))) { // a name has a second

@@ -21,6 +21,8 @@ type Target interface {
 	Address(name string) string
 	// Prepare finds out whether backups can be put there, and names a directory to write them in first.
 	Prepare(ctx context.Context) (work string, err error)
+	// Has reports whether there is a backup of that name already.
+	Has(ctx context.Context, name string) (bool, error)
 	// Put takes a file over under a name, and the checksum beside it.
 	Put(ctx context.Context, name, path, sum string) error
 	// List returns what is there, newest first.
@@ -94,6 +96,17 @@ func (d directory) Prepare(context.Context) (string, error) {
 		return "", room(filepath.Dir(string(d)), err)
 	}
 	return string(d), nil
+}
+
+func (d directory) Has(_ context.Context, name string) (bool, error) {
+	_, err := os.Lstat(d.Address(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at %s: %w", d.Address(name), bare(err))
+	}
+	return true, nil
 }
 
 // Put renames a file that is written and synced. The checksum comes first: a backup is never there without.

@@ -96,6 +96,18 @@ func (b *bucket) Prepare(ctx context.Context) (string, error) {
 	return os.TempDir(), nil
 }
 
+// Has asks for the object.
+func (b *bucket) Has(ctx context.Context, name string) (bool, error) {
+	_, err := b.client.StatObject(ctx, b.name, b.key(name), minio.StatObjectOptions{})
+	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
+		return false, nil
+	}
+	if err != nil {
+		return false, b.plain("look at what is in", err)
+	}
+	return true, nil
+}
+
 // Put uploads a file. The server checks each part by its MD5 as it comes in, and is asked afterwards what it has.
 func (b *bucket) Put(ctx context.Context, name, path, sum string) error {
 	line := sumLine(name, sum)

@@ -156,6 +156,14 @@ func (h *Health) ServeReady(w http.ResponseWriter, r *http.Request) {
 	answer(w, code, a)
 }
 
+// Ready is 1 while /ready answers 200, and 0 otherwise, for those who read metrics.
+func (h *Health) Ready() float64 {
+	if h.draining.Load() || slices.ContainsFunc(h.results(), func(c result) bool { return c.required && c.Status == CheckFailing }) {
+		return 0
+	}
+	return 1
+}
+
 func answer(w http.ResponseWriter, code int, a healthAnswer) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

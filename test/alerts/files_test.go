@@ -33,7 +33,7 @@ func TestTheFourAlertsAreAsOperatorsKnowThem(t *testing.T) {
 
 func TestEveryAlertSaysWhatToDo(t *testing.T) {
 	all := shippedRules(t).all()
-	for _, name := range []string{"DeadLetters", "OldestDeliveryWaiting", "GitHubBudgetNearlySpent", "LostAfterAcknowledgement", "CertificateExpiresSoon", "BackupTooOld", "DeliveriesRefused"} {
+	for _, name := range []string{"DeadLetters", "OldestDeliveryWaiting", "GitHubBudgetNearlySpent", "LostAfterAcknowledgement", "CertificateExpiresSoon", "BackupTooOld", "DeliveriesRefused", "NotReady"} {
 		if _, ok := all[name]; !ok {
 			t.Errorf("there is no alert %s", name)
 		}
@@ -146,6 +146,10 @@ func TestOfOneFaultOneThingIsTold(t *testing.T) {
 		{
 			[]testenv.Alert{alert("NearlyEverythingFails", "P0"), alert("VeryHighErrorRate", "P1"), alert("HighErrorRate", "P2", "instance", "a")},
 			[]string{"HighErrorRate", "VeryHighErrorRate"},
+		},
+		{
+			[]testenv.Alert{alert("NotReady", "P0"), alert("DeliveriesRefused", "P0"), alert("DeadLetters", "P2")},
+			[]string{"DeliveriesRefused"},
 		},
 		{
 			[]testenv.Alert{alert("CertificateExpiresInTwoDays", "P1"), alert("CertificateExpiresSoon", "P3")},

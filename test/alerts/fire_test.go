@@ -116,9 +116,21 @@ func TestEveryAlertFires(t *testing.T) {
 		},
 	}
 
+	night := serve("night", 0)
+	scenes["night"] = &scene{
+		fires: []string{"NotReady"},
+		make: func() { // the same fault as below, and nobody delivers
+			night.mayFail = true
+			path := strings.TrimPrefix(night.database(), "sqlite:")
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+
 	refused := serve("refused", 2)
 	scenes["refused"] = &scene{
-		fires: []string{"DeliveriesRefused"}, may: []string{"OldestDeliveryWaiting", "HighWebhookQueueLength", "VeryHighWebhookQueueLength"},
+		fires: []string{"NotReady"}, quiet: []string{"DeliveriesRefused"}, may: []string{"OldestDeliveryWaiting", "HighWebhookQueueLength", "VeryHighWebhookQueueLength"},
 		make: func() { // the disk with its database goes away
 			refused.mayFail = true
 			path := strings.TrimPrefix(refused.database(), "sqlite:")
