@@ -81,6 +81,9 @@ type Options struct {
 // grace is how long the action in hand may take to end once the service is asked to stop.
 const grace = 10 * time.Second
 
+// claimGrace is how long the stop of the service waits for the database's answer to a claim.
+const claimGrace = 2 * time.Second
+
 // A Reconciler makes passes over whatever is due. Make it with New, run it with Run.
 type Reconciler struct {
 	forge    Forge
@@ -186,7 +189,12 @@ func (r *Reconciler) claim(ctx context.Context) (c pull.Claim, ok bool, wait tim
 	if wait = at.Sub(r.store.Now()); wait > 0 {
 		return c, false, min(wait, r.o.Poll), nil
 	}
-	c, ok, err = r.store.Claim(ctx, r.o.Owner, r.o.Lease, r.slow.most())
+	// A claim that is called off may have been committed all the same, and its key would wait for the lease to run out. So the
+	// stop of the service waits for it, for a while; it is handed back then.
+	ask, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(claimGrace, giveUp) })()
+	c, ok, err = r.store.Claim(ask, r.o.Owner, r.o.Lease, r.slow.most())
 	// Due, and yet not to be had: another replica was faster, or its scope is parked. Either is over soon.
 	return c, ok && err == nil, min(100*time.Millisecond, r.o.Poll), err
 }
