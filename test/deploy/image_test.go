@@ -267,8 +267,7 @@ exec setpriv --bounding-set=-all,+setuid,+setgid,+setpcap,+sys_chroot --inh-caps
 	// docker exec CONTAINER kill -USR2 1, and what is in HEALTHCHECK.
 	inside := func(words ...string) result {
 		return run(t, out, slices.Concat(env, []string{"PORT=" + port}), "nsenter", slices.Concat([]string{
-			"--target", pid, "--mount", "--pid", "--",
-			program(t, "chroot", "coreutils"), "--userspec=65532:65532", "--groups=", root,
+			"--target", pid, "--mount", "--pid", "--root", "--wd", "--setgid", "65532", "--setuid", "65532", "--",
 		}, words)...)
 	}
 	must(t, inside(s.one(t, "HEALTHCHECK").Exec[1:]...), "health check")
