@@ -586,10 +586,16 @@ DECLARE
   live text;
   known pg_catalog.oid;
   name text;
-  aside text := 'before_restore_' || pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS');
+  stem text := 'before_restore_' || pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS');
+  aside text := stem;
+  tries int := 1;
   moved int := 0;
 BEGIN
   PERFORM pg_catalog.pg_advisory_xact_lock(727004);{guard}
+  WHILE pg_catalog.to_regnamespace(aside) IS NOT NULL LOOP -- a second restore within the second
+    tries := tries + 1;
+    aside := stem || '_' || tries;
+  END LOOP;
   SELECT relowner INTO known FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
     WHERE nspname = {schema} AND relname IN ('schema_migrations', 'webhook_logs') AND relkind IN ('r', 'p') ORDER BY relname LIMIT 1;
   FOR name IN SELECT relname FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
