@@ -81,9 +81,7 @@ function configuration() {
   let ca;
   if (env.SSL_CERT_FILE) {
     try {
-      // One by one, and without what else may stand in the file: Node 18 reads no further than a key.
-      const own = fs.readFileSync(env.SSL_CERT_FILE, "utf8").match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-      ca = [...tls.rootCertificates, ...own];
+      ca = [...tls.rootCertificates, fs.readFileSync(env.SSL_CERT_FILE, "utf8")];
     } catch (error) {
       throw new Unusable(`SSL_CERT_FILE can't be read: ${error.code}`);
     }

@@ -408,6 +408,9 @@ func (h *HAProxyServer) Certify(t testing.TB) *big.Int {
 	return serial
 }
 
+// Authority is the file of the authority that signs its certificates.
+func (h *HAProxyServer) Authority() string { return filepath.Join(h.Dir, "authority.pem") }
+
 // authorize makes the authority that signs its certificates.
 func (h *HAProxyServer) authorize() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), crypto.Reader)
@@ -423,8 +426,10 @@ func (h *HAProxyServer) authorize() error {
 		return err
 	}
 	h.signer = key
-	h.authority, err = x509.ParseCertificate(der)
-	return err
+	if h.authority, err = x509.ParseCertificate(der); err != nil {
+		return err
+	}
+	return os.WriteFile(h.Authority(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
 }
 
 // Client is a client with connections of its own, which trusts the certificates.

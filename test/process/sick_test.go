@@ -163,7 +163,7 @@ func TestToolsPassOnAHealthyService(t *testing.T) {
 			}
 			h.Names("blue", 1, 2)
 			h.Await(t, "blue", 2)
-			return patient{h.TLS, append(operator(data...), "SSL_CERT_FILE="+filepath.Join(h.Dir, "tls", "site.pem"))}
+			return patient{h.TLS, append(operator(data...), "SSL_CERT_FILE="+h.Authority())}
 		}},
 	} {
 		t.Run(healthy.name, func(t *testing.T) {
