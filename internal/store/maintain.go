@@ -17,8 +17,9 @@ func (s *Store) Maintain(ctx context.Context) error {
 	defer t.Stop()
 	retry := time.NewTimer(time.Hour)
 	retry.Stop()
+	waiting := false // for the next try: whoever meets the trouble meanwhile, this loop among them, brings it no sooner
 	mend := func() {
-		if !s.mend(ctx) {
+		if waiting = !s.mend(ctx); waiting {
 			retry.Reset(probeEvery)
 		}
 	}
@@ -50,7 +51,9 @@ func (s *Store) Maintain(ctx context.Context) error {
 				}
 			}
 		case <-s.state.alarm:
-			mend()
+			if !waiting {
+				mend()
+			}
 		case <-retry.C:
 			mend()
 		case <-t.C:

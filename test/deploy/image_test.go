@@ -3,6 +3,7 @@ package deploy
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -250,7 +251,16 @@ exec setpriv --bounding-set=-all,+setuid,+setgid,+setpcap,+sys_chroot --inh-caps
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	t.Cleanup(func() {
+		// With its user, process 1 has lost its tie to unshare (--kill-child): it is ended by itself.
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
+		for _, pid := range strings.Fields(string(text)) {
+			if n, err := strconv.Atoi(pid); err == nil {
+				_ = syscall.Kill(n, syscall.SIGKILL)
+			}
+		}
+		_ = cmd.Process.Kill()
+	})
 	url := "http://127.0.0.1:" + port
 	health := await(t, url+"/health", ended, output)
 	if !strings.Contains(health, "degraded") {

@@ -230,7 +230,7 @@ func complaints(p *testenv.Process) (lines []string) {
 }
 
 // quietLog checks that what the log complained of since it had so many lines is a handful per outage: who keeps, who takes
-// in, who works and who keeps time say so once; and each of the eight passes under way may have lost its lease.
+// in, who works and who keeps time say so once; and each of the eight workers may have lost its lease, on a busy machine more than once.
 func quietLog(t *testing.T, p *testenv.Process, before, outages int) {
 	t.Helper()
 	lost := 0
@@ -241,8 +241,8 @@ func quietLog(t *testing.T, p *testenv.Process, before, outages int) {
 		}
 		return false
 	})
-	if len(got) > 4*outages || lost > 8*outages {
-		t.Errorf("%d lines of complaint about %d outages and %d about lost leases, want at most 4 and 8 each:\n%s",
+	if len(got) > 4*outages || lost > 24*outages {
+		t.Errorf("%d lines of complaint about %d outages and %d about lost leases, want at most 4 and 24 each:\n%s",
 			len(got), outages, lost, strings.Join(got[:min(len(got), 20)], ""))
 	}
 }

@@ -178,6 +178,11 @@ func TestSQLiteFilesAreDeleted(t *testing.T) {
 	}
 	namesTrouble(t, p, "was moved or deleted")
 	send(p.URL, deliveryID(0x1201, 1), pullRequest(1)).refused(t, "while the file is away")
+	busy := p.CPU(t)
+	time.Sleep(2 * time.Second) // with the flood's refusals; a loop that does nothing else than look would take both seconds
+	if busy = p.CPU(t) - busy; busy > 1500*time.Millisecond {
+		t.Errorf("while the file is away: %v of processor time in 2 s", busy)
+	}
 	if err := os.Rename(file+".away", file); err != nil {
 		t.Fatal(err)
 	}
