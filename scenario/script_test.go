@@ -60,6 +60,13 @@ type source struct {
 	branch string
 }
 
+// verbs are the commands of a script that other files of this package add, each in its init: what they do with the words after
+// the command, and with whom "by" names ("" nobody). expectations are likewise what can be expected.
+var (
+	verbs        = map[string]func(s *story, words []string, by string) error{}
+	expectations = map[string]func(s *story, words []string) error{}
+)
+
 // tell runs the script.
 func (s *story) tell(a *txtar.Archive) {
 	s.t.Helper()
@@ -265,6 +272,9 @@ func (s *story) do(words []string) error {
 		return s.expect(words)
 	}
 
+	if v := verbs[verb]; v != nil {
+		return v(s, words, by)
+	}
 	pr, err := s.pull(words[0])
 	if err != nil {
 		return err
@@ -383,6 +393,9 @@ func (s *story) before(op string) {
 // expect compares the world with what the story says.
 func (s *story) expect(words []string) error {
 	what, words := words[0], words[1:]
+	if e := expectations[what]; e != nil {
+		return e(s, words)
+	}
 	switch what {
 	case "branch":
 		if there := s.repo.Tip(words[0]) != ""; there != (words[1] == "there") {

@@ -77,6 +77,9 @@ func finish(s string) string {
 	return s + "."
 }
 
+// sections word the reasons of one section of the policy each, in a file of their own; "" is not theirs.
+var sections = []func(policy.Reason) string{reviewerClause, approvalClause, commandClause, ruleClause}
+
 // clause says one reason without a capital and a full stop, so that several make one sentence.
 func clause(r policy.Reason) string {
 	label, by := quoted(r.Label), plain(r.By, maxName)
@@ -207,6 +210,11 @@ func clause(r policy.Reason) string {
 	case policy.BranchIsDeleted:
 		return "the branch " + branch + " is deleted"
 	}
+	for _, section := range sections {
+		if s := section(r); s != "" {
+			return s
+		}
+	}
 	return "the reason is " + plain(string(r.Code), maxName) // unreachable unless a code lacks its sentence; a test holds that none does
 }
 
@@ -247,26 +255,6 @@ func Why(v policy.Verdict, a pull.Action) string {
 		}
 	}
 	return done
-}
-
-// acts says what a list of actions does: "add the label docs and merge with squash".
-func acts(actions []pull.Action) string {
-	var words []string
-	for _, a := range actions {
-		switch a.Kind {
-		case pull.AddLabel:
-			words = append(words, "add the label "+quoted(a.Target))
-		case pull.RemoveLabel:
-			words = append(words, "remove the label "+quoted(a.Target))
-		case pull.SetReport:
-			words = append(words, "say on GitHub where the pull request is")
-		case pull.Merge:
-			words = append(words, fmt.Sprintf("merge %s with %s", a.SHA.Short(), a.Method))
-		case pull.DeleteBranch:
-			words = append(words, "delete the branch "+plain(a.Target, maxName))
-		}
-	}
-	return enumerate(words, "and")
 }
 
 // How much of other people's text a sentence takes.

@@ -32,7 +32,7 @@ func lookAfter(looks int) time.Duration { return lookAgain[min(max(looks, 0), le
 func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decision {
 	d := decider{e: e, p: e.Policy, s: &s, was: m, now: now}
 	d.next = m
-	d.next.Intents = nil
+	d.next.Intents, d.next.Commands, d.next.Heads = nil, nil, nil
 	d.next.Looks = 0
 	d.next.Labels = map[string]pull.LabelMemory{}
 	maps.Copy(d.next.Labels, m.Labels)
@@ -60,7 +60,11 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 		d.v.Would, d.actions = d.actions, nil
 	}
 	d.v.Actions = d.actions
-	return Decision{Verdict: d.v, Actions: d.actions, Memory: d.next, Again: d.again}
+	out := Decision{Verdict: d.v, Actions: d.actions, Commands: d.commanded, Memory: d.next, Again: d.again}
+	if d.f != nil {
+		out.Needs = pull.SortNeeds(d.f.needs)
+	}
+	return out
 }
 
 // Evaluate decides by p alone; see Effective.Evaluate.
@@ -77,10 +81,11 @@ type decider struct {
 	was pull.Memory
 	now time.Time
 
-	v       Verdict
-	actions []pull.Action
-	next    pull.Memory
-	again   time.Time
+	v         Verdict
+	actions   []pull.Action
+	commanded []pull.Command
+	next      pull.Memory
+	again     time.Time
 }
 
 // lookAt asks for a look at t, unless one is wanted sooner.
@@ -105,7 +110,8 @@ func (d *decider) decide() {
 		}
 		return
 	}
-	d.f = newFacts(d.s, d.p.checks != nil && d.p.checks.noneExpected)
+	d.f = newFacts(d.p, d.s, &d.next, d.now)
+	d.commands()
 	switch d.v.State {
 	case Merged:
 		d.branch()
@@ -117,6 +123,9 @@ func (d *decider) decide() {
 	for i := range d.p.labels {
 		unknown = d.label(&d.p.labels[i]) || unknown
 	}
+	d.reviewers()
+	d.approvals()
+	d.rules()
 	d.merge(unknown)
 	if d.e.Source.UsingLast {
 		d.v.Reasons = append(d.v.Reasons, Reason{Code: PolicyUsingLast, Text: d.e.Problem(), Who: []string{WhoPolicy}})
@@ -171,7 +180,7 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 		// Also when the pass that set it never learned that it had: the ledger says it tried, GitHub says it is there.
 		mem.Ours = true
 	}
-	add := pull.Action{Kind: pull.AddLabel, Target: rule.name}
+	add := pull.Action{Kind: pull.AddLabel, Target: rule.name, Color: rule.color, Description: rule.about}
 	remove := pull.Action{Kind: pull.RemoveLabel, Target: rule.name}
 
 	switch {

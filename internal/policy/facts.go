@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"time"
+
 	"cel.dev/cel-go/cel"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
@@ -88,8 +90,11 @@ var variables = func() map[string]*variable {
 // facts are what one snapshot says, worked out when a condition first asks. They serve as the activation of CEL
 // programs, and are used by one evaluation at a time.
 type facts struct {
-	s            *pull.Snapshot
-	noneExpected bool // the policy says that no checks report here
+	s     *pull.Snapshot
+	p     *Policy
+	was   *pull.Memory // with what commands have put in force
+	now   time.Time
+	needs []pull.Need // that a result has turned out to depend on
 
 	values   map[string]any
 	latest   []pull.Check
@@ -97,8 +102,17 @@ type facts struct {
 	vars     cel.PartialActivation
 }
 
-func newFacts(s *pull.Snapshot, noneExpected bool) *facts {
-	f := &facts{s: s, noneExpected: noneExpected, values: make(map[string]any, 8), latest: s.LatestChecks()}
+// need notes that a result depends on something that is to be looked up, and reports whether it was.
+func (f *facts) need(n pull.Need) bool {
+	if f.s.Answers(n) {
+		return true
+	}
+	f.needs = append(f.needs, n)
+	return false
+}
+
+func newFacts(p *Policy, s *pull.Snapshot, was *pull.Memory, now time.Time) *facts {
+	f := &facts{p: p, s: s, was: was, now: now, values: make(map[string]any, 8), latest: s.LatestChecks()}
 	var unknown []*cel.AttributePatternType
 	for i := range environment {
 		if v := &environment[i]; v.unknown != nil && v.unknown(s) {
@@ -169,7 +183,7 @@ func (f *facts) checks(state pull.CheckState) []string {
 
 func (f *facts) green() bool {
 	if len(f.latest) == 0 {
-		return f.noneExpected
+		return f.p.checks != nil && f.p.checks.noneExpected
 	}
 	for _, c := range f.latest {
 		if c.State != pull.CheckPassed {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
@@ -23,20 +24,28 @@ const (
 
 // A Policy is a valid policy file, compiled. It does not change once made and may be used by many at once.
 type Policy struct {
-	path   string
-	mode   Mode // "" when the file does not say
-	labels []labelRule
-	merge  *mergeRule
-	checks *checksRule
+	path string
+	// keys are the top-level keys that the file has, even if they are empty, and where: it takes no defaults for them.
+	keys map[string]Pos
 
-	hasLabels bool // the file has the section, even if it is empty: then it takes no defaults for it
+	mode      Mode // "" when the file does not say
+	optOut    []string
+	generated *globs
+	labels    []labelRule
+	reviewers []reviewerRule
+	approvals *approvalTree // nil: there is no section
+	checks    *checksRule
+	merge     *mergeRule
+	rules     []freeRule
+	commands  *commandRules
 }
 
 type labelRule struct {
-	name string
-	pos  Pos
-	shorthands
-	when *program // nil: there is no `if`
+	name  string
+	pos   Pos
+	color string // six hex digits, for a label that the repository does not have yet; "" leaves it to GitHub
+	about string // its description, likewise
+	selector
 }
 
 type mergeRule struct {
@@ -74,17 +83,34 @@ func (p *Policy) Merges() bool { return p.merge != nil }
 // over returns p with the sections that it lacks taken from the owner's defaults.
 func (p *Policy) over(defaults *Policy) *Policy {
 	q := *p
-	if q.mode == "" {
-		q.mode = defaults.mode
-	}
-	if !q.hasLabels {
-		q.labels, q.hasLabels = defaults.labels, defaults.hasLabels
-	}
-	if q.merge == nil {
-		q.merge = defaults.merge
-	}
-	if q.checks == nil {
-		q.checks = defaults.checks
+	q.keys = maps.Clone(p.keys)
+	for key, pos := range defaults.keys {
+		if _, own := p.keys[key]; own {
+			continue
+		}
+		q.keys[key] = pos
+		switch key {
+		case "mode":
+			q.mode = defaults.mode
+		case "opt-out":
+			q.optOut = defaults.optOut
+		case "generated":
+			q.generated = defaults.generated
+		case "labels":
+			q.labels = defaults.labels
+		case "reviewers":
+			q.reviewers = defaults.reviewers
+		case "approvals":
+			q.approvals = defaults.approvals
+		case "checks":
+			q.checks = defaults.checks
+		case "merge":
+			q.merge = defaults.merge
+		case "rules":
+			q.rules = defaults.rules
+		case "commands":
+			q.commands = defaults.commands
+		}
 	}
 	return &q
 }

@@ -376,13 +376,14 @@ func (r *reader) truth(n ast.Node, what string) bool {
 
 // policy reads the top level.
 func (r *reader) policy(body ast.Node) *Policy {
-	p := &Policy{path: r.path}
+	p := &Policy{path: r.path, keys: map[string]Pos{}}
 	entries, ok := r.mapping(body, "A policy", fileKeys, false)
 	if !ok {
 		return nil
 	}
 	versioned := false
 	for _, e := range entries {
+		p.keys[e.key] = e.at
 		switch e.key {
 		case "version":
 			versioned = true
@@ -391,13 +392,24 @@ func (r *reader) policy(body ast.Node) *Policy {
 			}
 		case "mode":
 			p.mode = Mode(r.oneOf(e.value, "mode", string(Active), string(DryOnly)))
+		case "opt-out":
+			p.optOut = r.optOut(e)
+		case "generated":
+			p.generated = r.globs(e, "generated")
 		case "labels":
-			p.hasLabels = true
 			p.labels = r.labels(e.value)
+		case "reviewers":
+			p.reviewers = r.reviewers(e)
+		case "approvals":
+			p.approvals = r.approvals(e)
 		case "checks":
 			p.checks = r.checks(e.value)
 		case "merge":
 			p.merge = r.merge(e)
+		case "rules":
+			p.rules = r.freeRules(e)
+		case "commands":
+			p.commands = r.commands(e)
 		}
 	}
 	if !versioned {
@@ -446,7 +458,7 @@ func (r *reader) labels(n ast.Node) []labelRule {
 func (r *reader) label(e entry) labelRule {
 	l := labelRule{name: e.key, pos: e.at}
 	if _, empty := e.value.(*ast.NullNode); empty {
-		r.say(e.at, "Give it one of: "+strings.Join(labelKeys, ", ")+".", "The label %q has no condition.", e.key)
+		r.say(e.at, "Give it one of: "+strings.Join(selectorKeys, ", ")+".", "The label %q has no condition.", e.key)
 		return l
 	}
 	before := len(r.problems)
@@ -454,24 +466,18 @@ func (r *reader) label(e entry) labelRule {
 	if !ok {
 		return l
 	}
-	if len(keys) == 0 && len(r.problems) == before {
-		r.say(e.at, "Give it one of: "+strings.Join(labelKeys, ", ")+".", "The label %q has no condition.", e.key)
-	}
 	for _, k := range keys {
 		switch k.key {
-		case "files":
-			l.files = r.globs(k, "files")
-		case "branch":
-			l.branch = r.globs(k, "branch")
-		case "lines":
-			l.lines = r.ranges(k)
-		case "title":
-			l.title = r.expressions(k)
-		case "author":
-			l.author = r.logins(k)
-		case "if":
-			l.when = r.condition(k)
+		case "color":
+			l.color = r.color(k)
+		case "description":
+			l.about = r.sentence(k)
+		default:
+			r.selectorKey(&l.selector, k)
 		}
+	}
+	if l.selector.empty() && len(r.problems) == before {
+		r.say(e.at, "Give it one of: "+strings.Join(selectorKeys, ", ")+".", "The label %q has no condition.", e.key)
 	}
 	return l
 }

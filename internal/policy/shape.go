@@ -9,20 +9,35 @@ import (
 // docs/pr-manager.schema.json, which editors read, is generated from them; so the three can't differ.
 
 type fileShape struct {
-	Version int                   `json:"version" jsonschema:"required,enum=1" jsonschema_description:"The version of this format. Always 1."`
-	Mode    Mode                  `json:"mode,omitempty" jsonschema:"enum=active,enum=dry-run" jsonschema_description:"active (the default), or dry-run: decide and explain, write nothing."`
-	Labels  map[string]labelShape `json:"labels,omitempty" jsonschema_description:"Labels that are kept in step with their conditions: added when all of them hold, removed when they no longer do."`
-	Checks  *checksShape          `json:"checks,omitempty" jsonschema_description:"What is known about the checks of this repository."`
-	Merge   *mergeShape           `json:"merge,omitempty" jsonschema_description:"When and how pull requests are merged. Without it, merging is left to people."`
+	Version   int                   `json:"version" jsonschema:"required,enum=1" jsonschema_description:"The version of this format. Always 1."`
+	Mode      Mode                  `json:"mode,omitempty" jsonschema:"enum=active,enum=dry-run" jsonschema_description:"active (the default), or dry-run: decide and explain, write nothing."`
+	OptOut    texts                 `json:"opt-out,omitempty" jsonschema_description:"Labels that keep the service off a pull request."`
+	Generated texts                 `json:"generated,omitempty" jsonschema_description:"Globs over the paths of files that are generated, whose lines don't count. A glob that begins with ! takes files out again."`
+	Labels    map[string]labelShape `json:"labels,omitempty" jsonschema_description:"Labels that are kept in step with their conditions: added when all of them hold, removed when they no longer do."`
+	Reviewers []reviewerShape       `json:"reviewers,omitempty" jsonschema_description:"Who is asked to review what."`
+	Approvals []approvalShape       `json:"approvals,omitempty" jsonschema_description:"Who has to approve what. All of the rules have to hold."`
+	Checks    *checksShape          `json:"checks,omitempty" jsonschema_description:"What is known about the checks of this repository."`
+	Merge     *mergeShape           `json:"merge,omitempty" jsonschema_description:"When and how pull requests are merged. Without it, merging is left to people."`
+	Rules     []freeShape           `json:"rules,omitempty" jsonschema_description:"Things that are done while a condition holds."`
+	Commands  commandsShape         `json:"commands,omitempty" jsonschema_description:"Who may give which command in a comment."`
 }
 
-type labelShape struct {
+// selectorShape is what says which pull requests a rule is about.
+type selectorShape struct {
 	Files  texts     `json:"files,omitempty" jsonschema_description:"Globs over the paths of the changed files, one of which has to match. A glob that begins with ! takes files out again."`
 	Lines  ranges    `json:"lines,omitempty" jsonschema_description:"How many lines are added and deleted together: 500.. or ..10 or 10..499 or 42."`
 	Title  texts     `json:"title,omitempty" jsonschema_description:"Regular expressions (RE2), one of which has to match somewhere in the title."`
 	Branch texts     `json:"branch,omitempty" jsonschema_description:"Globs over the name of the head branch, one of which has to match. A glob that begins with ! takes names out again."`
+	Base   texts     `json:"base,omitempty" jsonschema_description:"Globs over the name of the base branch, one of which has to match. A glob that begins with ! takes names out again."`
 	Author texts     `json:"author,omitempty" jsonschema_description:"Logins, one of which has to be the author's. An App's login ends in [bot]."`
+	Label  texts     `json:"label,omitempty" jsonschema_description:"Names of labels, one of which has to be there."`
 	If     condition `json:"if,omitempty" jsonschema_description:"A condition in CEL."`
+}
+
+type labelShape struct {
+	selectorShape
+	Color       string `json:"color,omitempty" jsonschema:"pattern=^#?[0-9a-fA-F]{6}$" jsonschema_description:"Its colour, six hexadecimal digits, if the repository does not have the label yet."`
+	Description string `json:"description,omitempty" jsonschema:"maxLength=100" jsonschema_description:"Its description, if the repository does not have the label yet."`
 }
 
 type checksShape struct {
@@ -43,18 +58,26 @@ type (
 )
 
 // keysOf returns the keys of a shape, in their order.
-func keysOf[Shape any]() []string {
-	t := reflect.TypeFor[Shape]()
-	keys := make([]string, t.NumField())
-	for i := range keys {
-		keys[i], _, _ = strings.Cut(t.Field(i).Tag.Get("json"), ",")
+func keysOf[Shape any]() []string { return keysIn(reflect.TypeFor[Shape]()) }
+
+func keysIn(t reflect.Type) []string {
+	var keys []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous {
+			keys = append(keys, keysIn(f.Type)...)
+			continue
+		}
+		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		keys = append(keys, key)
 	}
 	return keys
 }
 
 var (
-	fileKeys   = keysOf[fileShape]()
-	labelKeys  = keysOf[labelShape]()
-	checksKeys = keysOf[checksShape]()
-	mergeKeys  = keysOf[mergeShape]()
+	fileKeys     = keysOf[fileShape]()
+	selectorKeys = keysOf[selectorShape]()
+	labelKeys    = keysOf[labelShape]()
+	checksKeys   = keysOf[checksShape]()
+	mergeKeys    = keysOf[mergeShape]()
 )

@@ -12,15 +12,6 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
-// shorthands are the tests of one label that need no CEL. Those that are there must all hold; of the entries of one, one has to.
-type shorthands struct {
-	files  *globs
-	branch *globs
-	lines  *spans
-	title  *patterns
-	author *logins
-}
-
 // globs match paths: one of want has to match and none of not. With nothing but exceptions, everything else matches.
 type globs struct {
 	source    string
@@ -183,12 +174,15 @@ func (l *logins) match(a pull.Actor) bool {
 	return false
 }
 
-var loginForm = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9_-])?(?:\[bot\])?$`)
+var (
+	teamForm  = regexp.MustCompile(`^@?[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?/[A-Za-z0-9_.-]+$`)
+	loginForm = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9_-])?(?:\[bot\])?$`)
+)
 
 func (r *reader) logins(e entry) *logins {
 	out := &logins{pos: e.at}
-	items := r.list(e.value, "author")
-	out.source = sourceOf("author", items)
+	items := r.list(e.value, e.key)
+	out.source = sourceOf(e.key, items)
 	for _, s := range items {
 		switch {
 		case strings.HasPrefix(s.text, "@") && strings.Contains(s.text, "/"):

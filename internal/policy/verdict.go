@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
@@ -15,6 +16,11 @@ type Decision struct {
 	// Actions are wanted and not observed, in the order in which they are to be carried out. The report is not among
 	// them: what it says follows from the verdict, in package notice.
 	Actions []pull.Action
+	// Commands are those that were found or decided on now, to be kept beside the actions that they ask for.
+	Commands []pull.Command
+	// Needs are what the decision depends on and the snapshot does not have. While there are any it is not final: they are
+	// looked up (Snapshot.Known), and it is made again.
+	Needs []pull.Need
 	// Memory is what to remember instead of what was passed in, before anything is done. It is for whoever carries the
 	// actions out to change it once more when one is done: a label becomes the service's own (LabelMemory.Ours) when the
 	// ledger says that it was put on, and stops being so when it was taken off.
@@ -81,8 +87,8 @@ type Source struct {
 
 // A Rule is what one rule of the policy made of the pull request.
 type Rule struct {
-	Section   string   `json:"section"`        // "labels" or "merge"
-	Name      string   `json:"name,omitempty"` // the label
+	Section   string   `json:"section"`        // the top-level key of the policy
+	Name      string   `json:"name,omitempty"` // the label, or the rule's name
 	Pos       Pos      `json:"pos"`
 	Outcome   Outcome  `json:"outcome"`
 	Why       []Reason `json:"why,omitempty"`
@@ -127,6 +133,8 @@ type Reason struct {
 	Method pull.MergeMethod `json:"method,omitempty"`
 	Text   string           `json:"text,omitempty"`  // a condition's text, GitHub's words, a file's first problem
 	Value  string           `json:"value,omitempty"` // what the condition saw
+	Count  int              `json:"count,omitempty"` // how many are needed or missing, by the code
+	Verb   string           `json:"verb,omitempty"`  // the command, without its slash
 	Until  time.Time        `json:"until,omitzero"`
 	Any    []Reason         `json:"any,omitempty"` // AnyOf: one of these would do
 	// Who can change it: logins, or one of the Who constants.
@@ -201,7 +209,9 @@ const (
 )
 
 // Codes lists every code; tests hold that each has its sentence.
-var Codes = []Code{
+var Codes = slices.Concat(coreCodes, reviewerCodes, approvalCodes, commandCodes, ruleCodes)
+
+var coreCodes = []Code{
 	NoPolicy, PolicyBroken, PolicyUsingLast, DefaultsGone, DefaultsBroken, NoMergeRule, IsMerged, IsClosed,
 	ReadyToMerge, Merging, IsDraft, Conflict, MergeableUnknown, HeadGone, Archived, CannotWrite, MethodNotAllowed,
 	NoMethodAllowed, GitHubRules, Refused, ChecksMissing, ChecksPending, ChecksFailed, ApprovalMissing, ApprovalStale,

@@ -15,8 +15,17 @@ type Action struct {
 	Target string     `json:"target"`        // label name, head sha, branch
 	SHA    SHA        `json:"sha,omitempty"` // the commit it is about, and its precondition where GitHub takes one
 
-	Method MergeMethod `json:"method,omitempty"` // merge
+	Method MergeMethod `json:"method,omitempty"` // merge, branch.update (merge or rebase)
 	Report *Report     `json:"report,omitempty"` // report
+	// Title and Body are texts: of the squash or merge commit, of a comment or review; Title is the new title of a retitle.
+	Title string `json:"title,omitempty"`
+	Body  string `json:"body,omitempty"`
+	// Color (six hex digits) and Description are for a label that the repository does not have yet.
+	Color       string `json:"color,omitempty"`
+	Description string `json:"description,omitempty"`
+	Branch      string `json:"branch,omitempty"`  // retarget: the new base
+	Node        string `json:"node,omitempty"`    // reaction: the comment's node id
+	Command     string `json:"command,omitempty"` // the key of the command that it is done for; "" when the policy wants it
 	// Why is the sentence shown beside the action on the page and in the journal.
 	Why string `json:"why,omitempty"`
 }
@@ -26,21 +35,43 @@ type ActionKind string
 
 // Every kind of action.
 const (
-	AddLabel     ActionKind = "label.add"     // target: the label
-	RemoveLabel  ActionKind = "label.remove"  // target: the label
-	SetReport    ActionKind = "report"        // target: the head sha
-	Merge        ActionKind = "merge"         // target: the head sha, pinned in the request
-	DeleteBranch ActionKind = "branch.delete" // target: the branch; SHA is where it has to be
+	AddLabel     ActionKind = "label.add"       // target: the label
+	RemoveLabel  ActionKind = "label.remove"    // target: the label
+	AskReview    ActionKind = "reviewer.add"    // target: a login, or a team as "acme/backend"
+	UnaskReview  ActionKind = "reviewer.remove" // target: likewise
+	Assign       ActionKind = "assignee.add"    // target: a login
+	Unassign     ActionKind = "assignee.remove" // target: a login
+	Retitle      ActionKind = "title"           // target: the command's key
+	MarkReady    ActionKind = "ready"           // target: the head sha, or the command's key
+	MarkDraft    ActionKind = "draft"           // target: likewise
+	Approve      ActionKind = "review.approve"  // target: the head sha; Body ends in a marker
+	Unapprove    ActionKind = "review.dismiss"  // target: the id of our review
+	SetReport    ActionKind = "report"          // target: the commit's sha; for another report than the main one, name@sha
+	Rerun        ActionKind = "checks.rerun"    // target: the id of the suite, and the command's key
+	UpdateBranch ActionKind = "branch.update"   // target: the head sha, which GitHub takes as a precondition; Method: merge or rebase
+	Enqueue      ActionKind = "queue.add"       // target: the head sha, likewise
+	Dequeue      ActionKind = "queue.remove"    // target: the head sha
+	Merge        ActionKind = "merge"           // target: the head sha, pinned in the request
+	Close        ActionKind = "close"           // target: the head sha, or the command's key
+	Reopen       ActionKind = "reopen"          // target: the command's key
+	Retarget     ActionKind = "base"            // target: the number of another pull request; Branch: its new base
+	DeleteBranch ActionKind = "branch.delete"   // target: the branch; SHA is where it has to be
+	WriteComment ActionKind = "comment"         // target: what it is about; Body holds a marker of it
+	React        ActionKind = "reaction"        // target: the comment's node id and the reaction: "IC_x:+1"; repeating it changes nothing
 )
 
 // ActionKinds lists every kind, in the order in which a pass carries actions out.
-var ActionKinds = []ActionKind{RemoveLabel, AddLabel, SetReport, Merge, DeleteBranch}
+var ActionKinds = []ActionKind{
+	RemoveLabel, AddLabel, AskReview, UnaskReview, Assign, Unassign, Retitle, MarkReady, MarkDraft, Approve, Unapprove, SetReport,
+	Rerun, UpdateBranch, Dequeue, Enqueue, Merge, Close, Reopen, Retarget, DeleteBranch, WriteComment, React,
+}
 
 // Repeatable reports whether sending the action twice does the same as sending it once. What is not repeatable is
 // read back after an unknown outcome before it is tried again.
 func (a Action) Repeatable() bool {
 	switch a.Kind {
-	case AddLabel, RemoveLabel, DeleteBranch:
+	case AddLabel, RemoveLabel, DeleteBranch, AskReview, UnaskReview, Assign, Unassign, Retitle, MarkReady, MarkDraft, Unapprove,
+		Dequeue, Retarget, React:
 		return true
 	case SetReport:
 		return a.Report != nil && (a.Report.ID != 0 || a.Report.Digest == "") // a status, or an update of a known check run
@@ -98,10 +129,33 @@ const (
 // A Memory is what the service remembers of a pull request that GitHub can't tell.
 type Memory struct {
 	Labels map[string]LabelMemory `json:"labels,omitempty"`
+	// Merge and Hold are what commands have asked for and nobody has taken back.
+	Merge *Order `json:"merge,omitempty"`
+	Hold  *Order `json:"hold,omitempty"`
+	// Approvals are those that were given by command, by the writer's id.
+	Approvals map[int64]Order `json:"approvals,omitempty"`
+	// Passed are the logins of those whom /reroll took off the list of reviewers: they are not picked again.
+	Passed []string `json:"passed,omitempty"`
+	// Same remembers comparisons of commits (SameKey) that were made to the end: they don't change.
+	Same map[string]bool `json:"same,omitempty"`
+	// Heads are the commits that the head was at, and since when, oldest first, as far as the service saw. It is filled from
+	// the table heads, not kept here.
+	Heads []HeadAt `json:"-"`
+	// Commands are those of the last days, oldest first. They are filled from the table commands, not kept here.
+	Commands []Command `json:"-"`
 	// Looks counts the passes in a row that found mergeability unknown where it mattered.
 	Looks int `json:"looks,omitempty"`
 	// Intents is the ledger's newest row of each kind and target. It is filled from the ledger, not kept here.
 	Intents []Intent `json:"-"`
+}
+
+// An Order is what somebody asked for in a comment, and is in force until it is taken back or its commit is no longer the head.
+type Order struct {
+	By      Actor     `json:"by"`
+	SHA     SHA       `json:"sha,omitempty"` // the head that they saw
+	At      time.Time `json:"at"`
+	Command string    `json:"command"` // the key of the command
+	Args    string    `json:"args,omitempty"`
 }
 
 // A LabelMemory is what is remembered of one label that the policy governs.

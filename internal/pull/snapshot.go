@@ -1,6 +1,9 @@
 package pull
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // A Snapshot is what GitHub said one pull request is, at one moment, in one answer. A decision is made from a snapshot
 // and a memory, and from nothing else.
@@ -58,6 +61,110 @@ type Snapshot struct {
 	ChecksTruncated  bool     `json:"checks_truncated"`
 	Rollup           string   `json:"rollup"` // how many checks on the head are in which state, ours among them
 	Report           *Report  `json:"report"` // our own report on the head; nil while there is none
+	// Reports are the others of ours, told apart by Name and SHA: about approvals, on the head and on the commit that GitHub's
+	// merge queue tests.
+	Reports []Report `json:"reports,omitempty"`
+
+	Milestone         string          `json:"milestone,omitempty"`
+	Assignees         []Actor         `json:"assignees,omitempty"`
+	ReviewRequests    []ReviewRequest `json:"review_requests,omitempty"`
+	Comments          []Comment       `json:"comments,omitempty"` // oldest first: of the conversation, of reviews and of their threads
+	CommentsTruncated bool            `json:"comments_truncated,omitempty"`
+	Threads           []Thread        `json:"threads,omitempty"` // of reviews
+	ThreadsTruncated  bool            `json:"threads_truncated,omitempty"`
+	// Moves are the moments at which GitHub says that the head was moved by force, oldest first.
+	Moves []HeadAt `json:"moves,omitempty"`
+	// CommitCount is GitHub's count of the commits that the base does not have.
+	CommitCount int `json:"commit_count,omitempty"`
+	// Queued is the pull request's place in GitHub's own merge queue; nil while it is not in it.
+	Queued *QueueEntry `json:"queued,omitempty"`
+
+	// Known is what was looked up because a decision needs it (Decision.Needs of package policy).
+	Known Lookups `json:"known,omitzero"`
+}
+
+// Has returns the label of a name, if the pull request carries it. GitHub compares names without regard to case.
+func (s *Snapshot) Has(label string) (Label, bool) {
+	for _, l := range s.Labels {
+		if l.Present && strings.EqualFold(l.Name, label) {
+			return l, true
+		}
+	}
+	return Label{}, false
+}
+
+// A ReviewRequest is somebody who is asked to review: an account, or a team.
+type ReviewRequest struct {
+	Who  Actor  `json:"who,omitzero"`
+	Team string `json:"team,omitempty"` // "acme/backend"
+	// ByOwners: GitHub asked by itself, because of CODEOWNERS.
+	ByOwners bool `json:"by_owners,omitempty"`
+}
+
+// A Comment is something that a person wrote, as it reads now.
+type Comment struct {
+	Source CommentSource `json:"source"`
+	ID     int64         `json:"id"`      // among those of its source
+	NodeID string        `json:"node_id"` // for reactions
+	Author Actor         `json:"author"`
+	Body   string        `json:"body"` // Markdown
+	At     time.Time     `json:"at"`
+	// Commit is what GitHub says that a review, or a comment of one, is about; "" for the conversation.
+	Commit SHA `json:"commit,omitempty"`
+	// Editor wrote what it says now, if it was edited: not always its author, since who may write to a repository may edit
+	// everybody's comments. Zero while it was not.
+	Editor   Actor     `json:"editor,omitzero"`
+	EditedAt time.Time `json:"edited_at,omitzero"`
+	// Reacted are the reactions that we have left on it: "+1", "confused", "eyes".
+	Reacted []string `json:"reacted,omitempty"`
+}
+
+// A CommentSource says what kind of comment it is.
+type CommentSource string
+
+// Where people write.
+const (
+	Conversation CommentSource = "comment" // an issue comment, in GitHub's words
+	ReviewBody   CommentSource = "review"
+	ReviewLine   CommentSource = "review_comment" // on a line of the diff
+)
+
+// A Thread is a conversation about a line of the diff.
+type Thread struct {
+	Resolved bool  `json:"resolved"`
+	Outdated bool  `json:"outdated"`
+	Author   Actor `json:"author"` // who began it
+}
+
+// A HeadAt says that the head was at a commit from a moment on.
+type HeadAt struct {
+	SHA SHA       `json:"sha"`
+	At  time.Time `json:"at"`
+}
+
+// A Commit is one that the pull request would bring to its base, through whichever parent it is reached.
+type Commit struct {
+	SHA     SHA   `json:"sha"`
+	Parents []SHA `json:"parents"`
+	// Author and Committer are the accounts that GitHub knows behind the names in the commit; with ID 0 where it knows none.
+	// Anybody can write anybody's name there: only a verified commit proves who made it.
+	Author    Actor   `json:"author"`
+	Committer Actor   `json:"committer"`
+	CoAuthors []Actor `json:"co_authors,omitempty"` // the accounts behind its Co-authored-by lines
+	// Trailers are its Co-authored-by lines as written, "Name <mail>".
+	Trailers []string `json:"trailers,omitempty"`
+	Verified bool     `json:"verified"` // its signature is valid, by GitHub
+	Message  string   `json:"message"`
+}
+
+// A QueueEntry is a place in GitHub's own merge queue.
+type QueueEntry struct {
+	Position int    `json:"position"`
+	State    string `json:"state"`           // queued, awaiting_checks, mergeable, unmergeable, locked
+	Head     SHA    `json:"head,omitempty"`  // the commit that the queue tests for this entry: what it would make of the base
+	Base     SHA    `json:"base,omitempty"`  // what that commit is based on
+	Ahead    []int  `json:"ahead,omitempty"` // the numbers of the pull requests before it
+	By       Actor  `json:"by,omitzero"`
 }
 
 // PolicyFile is the path of the policy in a repository, and of the defaults in an owner's .github repository.
@@ -97,11 +204,12 @@ const (
 // A MergeMethod is how GitHub merges: "merge", "squash" or "rebase".
 type MergeMethod string
 
-// The methods that GitHub has.
+// The methods that GitHub has, and one that it has not: the base branch is moved to the head, which must contain it.
 const (
 	MergeCommit MergeMethod = "merge"
 	Squash      MergeMethod = "squash"
 	Rebase      MergeMethod = "rebase"
+	FastForward MergeMethod = "fast-forward"
 )
 
 // A PermissionLevel is a role on a repository, in GitHub's words.
@@ -127,7 +235,8 @@ type Branch struct {
 // A File is one changed file.
 type File struct {
 	Path      string `json:"path"`
-	Status    string `json:"status"` // added, modified, deleted, renamed, copied, changed
+	Previous  string `json:"previous,omitempty"` // of one that was renamed; known when Lookups.Renames is
+	Status    string `json:"status"`             // added, modified, deleted, renamed, copied, changed
 	Additions int    `json:"additions"`
 	Deletions int    `json:"deletions"`
 }
@@ -248,11 +357,15 @@ func (s *Snapshot) LatestChecks() []Check {
 // ReportName is the name of the service's one check run, and the context of its commit status.
 const ReportName = "pr-manager"
 
+// ApprovalsName is the name of the report about approvals, which there is where a policy has a section on them.
+const ApprovalsName = ReportName + "/approvals"
+
 // A Report is what the service says about a pull request on GitHub: a check run with an App, a commit status with a
 // token. There is one per head commit.
 type Report struct {
 	ID      int64       `json:"id"` // of the check run; 0 for a commit status
 	SHA     SHA         `json:"sha"`
+	Name    string      `json:"name,omitempty"` // "" is ReportName
 	State   ReportState `json:"state"`
 	Title   string      `json:"title"`             // one sentence; a status keeps its first 140 characters
 	Summary string      `json:"summary,omitempty"` // Markdown; check runs only

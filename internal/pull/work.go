@@ -24,14 +24,15 @@ var ErrLost = errors.New("lease lost: another worker has taken the key over")
 
 // A Plan is what a pass has decided, written in one transaction before anything is done.
 type Plan struct {
-	Pull    Row       // the read model of the pages
-	Verdict Verdict   // kept when its digest differs from the last one
-	Memory  Memory    // labels and counters; Intents is not written
-	Actions []Action  // wanted and not observed: each becomes, or re-opens, a ledger row
-	Settled []Intent  // open rows whose outcome the snapshot told: done, failed or superseded
-	Policy  *Document // set when this is a valid policy that the store does not know as the last valid one
-	Problem string    // why the current policy file is not valid; "" when it is
-	Sight   string    // what the pull request looks like from afar (Sight), for the sweep to compare with
+	Pull     Row       // the read model of the pages
+	Verdict  Verdict   // kept when its digest differs from the last one
+	Memory   Memory    // labels and counters; Intents is not written
+	Actions  []Action  // wanted and not observed: each becomes, or re-opens, a ledger row
+	Commands []Command // found in comments or decided on now: each becomes, or changes, a row
+	Settled  []Intent  // open rows whose outcome the snapshot told: done, failed or superseded
+	Policy   *Document // set when this is a valid policy that the store does not know as the last valid one
+	Problem  string    // why the current policy file is not valid; "" when it is
+	Sight    string    // what the pull request looks like from afar (Sight), for the sweep to compare with
 	// DefaultsSeen: the owner has defaults. It is remembered for every repository of the owner, for good.
 	DefaultsSeen bool
 }

@@ -53,6 +53,10 @@ func (h *hand) Snapshot(_ context.Context, _ pull.Scope, repo pull.Repo, number 
 	return s, nil
 }
 
+func (h *hand) Learn(_ context.Context, _ pull.Scope, s pull.Snapshot, _ []pull.Need) (pull.Snapshot, error) {
+	return s, nil
+}
+
 func (h *hand) Apply(_ context.Context, _ pull.Scope, _ pull.Snapshot, a pull.Action) (int64, error) {
 	if a.Kind == pull.AddLabel {
 		h.mu.Lock()

@@ -61,8 +61,14 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 		return pull.PassResult{Outcome: pull.PassIgnored}, nil
 	}
 	now := p.store.Now()
-	settled, memory := settle(hist.Memory, snap, now)
-	look := p.Reconciler.decide(snap, pull.History{Memory: memory, LastValid: hist.LastValid, Problem: hist.Problem, DefaultsSeen: hist.DefaultsSeen}, now)
+	var settled []pull.Intent
+	known := hist
+	settled, known.Memory = settle(hist.Memory, snap, now)
+	look, err := p.Reconciler.decide(ctx, p.claim.Scope, snap, known, now)
+	if err != nil {
+		return p.unseen(err)
+	}
+	snap, memory := look.Snapshot, known.Memory
 	took := time.Since(began)
 	p.o.Metrics.Decided(took)
 
@@ -106,11 +112,27 @@ type Look struct {
 	Verdict  policy.Verdict
 }
 
-// decide resolves the policy and evaluates it. It is pure but for the cache of compiled policies.
-func (r *Reconciler) decide(s pull.Snapshot, h pull.History, now time.Time) Look {
+// rounds is how often a decision may ask for more. Each round is for what only the answers of the one before it called for
+// (who owns a file, then who is in that team, then what they may do), so a few are enough.
+const rounds = 6
+
+// decide resolves the policy, evaluates it, looks up what the decision turns out to need, and makes it again, until it needs
+// nothing more.
+func (r *Reconciler) decide(ctx context.Context, scope pull.Scope, s pull.Snapshot, h pull.History, now time.Time) (Look, error) {
 	eff := r.policies.resolve(s, h)
-	d := eff.Evaluate(s, h.Memory, now)
-	return Look{Snapshot: s, Policy: eff, Decision: d, Verdict: d.Verdict}
+	for n := 0; ; n++ {
+		d := eff.Evaluate(s, h.Memory, now)
+		if len(d.Needs) == 0 {
+			return Look{Snapshot: s, Policy: eff, Decision: d, Verdict: d.Verdict}, nil
+		}
+		if n == rounds {
+			return Look{}, fmt.Errorf("decide about %s#%d: it still needs %v after %d rounds: a bug in the service", s.Repo.FullName(), s.Number, d.Needs, n)
+		}
+		var err error
+		if s, err = r.forge.Learn(ctx, scope, s, d.Needs); err != nil {
+			return Look{}, err
+		}
+	}
 }
 
 // Look observes a pull request and decides about it as a pass would, and writes nothing anywhere.
@@ -121,7 +143,7 @@ func (r *Reconciler) Look(ctx context.Context, scope pull.Scope, repo pull.Repo,
 	}
 	now := r.store.Now()
 	_, h.Memory = settle(h.Memory, s, now)
-	return r.decide(s, h, now), nil
+	return r.decide(ctx, scope, s, h, now)
 }
 
 // plan turns a decision into what is written down before anything is done: the difference between what is wanted and
@@ -161,7 +183,7 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 	if p.o.ObserveOnly {
 		return plan, nil
 	}
-	plan.Actions = slices.Clone(d.Actions)
+	plan.Actions, plan.Commands = slices.Clone(d.Actions), d.Commands
 	for i := range plan.Actions {
 		plan.Actions[i].Why = notice.Why(d.Verdict, plan.Actions[i])
 	}
@@ -190,7 +212,9 @@ func (p *pass) report(s pull.Snapshot, d policy.Decision) (pull.Action, bool) {
 
 // carryOut does what the plan says, action by action. seen is when the snapshot began to be read.
 func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision, actions []pull.Action, m pull.Memory, seen time.Time) (pull.PassResult, error) {
-	m.Labels, m.Looks = d.Memory.Labels, d.Memory.Looks
+	intents := m.Intents
+	m = d.Memory
+	m.Intents = intents
 	res := pull.PassResult{Outcome: pull.PassDone, Again: d.Again}
 	for i, a := range actions {
 		select {

@@ -39,6 +39,9 @@ type Forge interface {
 	Lane(ctx context.Context, p pull.Priority) context.Context
 	// Snapshot observes a pull request. FaultGone: it does not exist for these credentials.
 	Snapshot(ctx context.Context, scope pull.Scope, repo pull.Repo, number int) (pull.Snapshot, error)
+	// Learn looks needs up and returns the snapshot with the answers (pull.Lookups), every one of them: what can't be had is
+	// marked as missing. An error is about GitHub as a whole.
+	Learn(ctx context.Context, scope pull.Scope, s pull.Snapshot, needs []pull.Need) (pull.Snapshot, error)
 	// Apply does one action with its precondition and returns GitHub's id for what it made, where there is one.
 	// FaultUnclear means that it may have happened; any other fault means that it did not.
 	Apply(ctx context.Context, scope pull.Scope, s pull.Snapshot, a pull.Action) (int64, error)
