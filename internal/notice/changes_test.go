@@ -17,8 +17,10 @@ func TestChangeSentences(t *testing.T) {
 	for _, code := range policy.Codes {
 		r := full(code)
 		for _, c := range []policy.Change{
-			{Kind: policy.ReasonWent, Reason: &r}, {Kind: policy.ReasonWent, Reason: &r, Met: true},
-			{Kind: policy.ReasonMoved, Reason: &r}, {Kind: policy.ReasonStays, Reason: &r},
+			{Kind: policy.ReasonWent, Reason: &r},
+			{Kind: policy.ReasonWent, Reason: &r, Met: true},
+			{Kind: policy.ReasonMoved, Reason: &r},
+			{Kind: policy.ReasonStays, Reason: &r},
 		} {
 			s := Changes([]policy.Change{c})
 			if s == "" {

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
 )
 
 // A Change is one thing in which a verdict differs from the one before it.
@@ -203,4 +202,3 @@ func effect(o Outcome) string {
 	}
 	return string(o)
 }
-
