@@ -46,6 +46,10 @@ type PR struct {
 	closedAt   time.Time
 	labels     []*Label
 	reviews    []*Review
+	threads    []*Thread
+	requests   []request
+	assignees  []*User
+	milestone  *milestone
 	timeline   []*event
 
 	computed     [2]string // the base and head that mergeability was last asked for
@@ -65,6 +69,7 @@ type Label struct {
 
 // Review is a submitted review.
 type Review struct {
+	written
 	id        int64
 	nodeID    string
 	pr        *PR
@@ -78,6 +83,7 @@ type Review struct {
 
 // Comment is a comment on a pull request's conversation.
 type Comment struct {
+	written
 	id      int64
 	nodeID  string
 	repo    *Repo
@@ -525,6 +531,11 @@ func (pr *PR) Review(by *User, verdict string) *Review {
 func (pr *PR) ReviewOf(by *User, verdict, sha string) *Review {
 	pr.s.mu.Lock()
 	defer pr.s.mu.Unlock()
+	return pr.review(by, pr.verdict(by, verdict), "", cmp.Or(sha, pr.headSHA))
+}
+
+// verdict is the state of a review that says so.
+func (pr *PR) verdict(by *User, verdict string) string {
 	state := map[string]string{"approve": "APPROVED", "request_changes": "CHANGES_REQUESTED", "comment": "COMMENTED"}[verdict]
 	if state == "" {
 		panic(fmt.Sprintf("githubtest: review %q: want approve, request_changes or comment", verdict))
@@ -532,13 +543,14 @@ func (pr *PR) ReviewOf(by *User, verdict, sha string) *Review {
 	if by == pr.author && state != "COMMENTED" {
 		panic(fmt.Sprintf("githubtest: review %s: GitHub lets nobody %s their own pull request", pr.ref(), verdict))
 	}
-	return pr.review(by, state, "", cmp.Or(sha, pr.headSHA))
+	return state
 }
 
 func (pr *PR) review(by *User, state, body, sha string) *Review {
 	rv := &Review{id: pr.s.id("review"), pr: pr, author: by, state: state, body: body, commit: sha, submitted: pr.s.now(), updated: pr.s.now()}
 	rv.nodeID = pr.s.node("PRR", rv.id, rv)
 	pr.reviews = append(pr.reviews, rv)
+	pr.answered(by)
 	pr.touch()
 	pr.note(&event{kind: "PullRequestReview", actor: by, review: rv})
 	pr.fireReview("submitted", rv, actor{user: by})
@@ -593,6 +605,7 @@ func (c *Comment) Edit(by *User, body string) {
 func (c *Comment) edit(body string, by actor) {
 	old := c.body
 	c.body, c.updated = body, c.repo.s.now()
+	c.changed(by.user, c.updated)
 	pr := c.repo.pull(c.number)
 	pr.touch()
 	pr.fireComment("edited", c, by, object{"changes": object{"body": object{"from": old}}})
