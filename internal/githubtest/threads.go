@@ -26,8 +26,14 @@ type reaction struct {
 
 // reactionNames are GitHub's reactions, as REST and GraphQL call them, in GraphQL's order.
 var reactionNames = [][2]string{
-	{"+1", "THUMBS_UP"}, {"-1", "THUMBS_DOWN"}, {"laugh", "LAUGH"}, {"hooray", "HOORAY"}, {"confused", "CONFUSED"}, {"heart", "HEART"},
-	{"rocket", "ROCKET"}, {"eyes", "EYES"},
+	{"+1", "THUMBS_UP"},
+	{"-1", "THUMBS_DOWN"},
+	{"laugh", "LAUGH"},
+	{"hooray", "HOORAY"},
+	{"confused", "CONFUSED"},
+	{"heart", "HEART"},
+	{"rocket", "ROCKET"},
+	{"eyes", "EYES"},
 }
 
 // react leaves a reaction, and reports whether it is new. GitHub sends no event about it.

@@ -520,6 +520,7 @@ type Repo struct {
 	runs       map[string][]*Check
 	protected  map[string]*Protection
 	rules      map[string]Ruleset
+	queues     map[string]*queue // by base branch
 	createdAt  time.Time
 	updatedAt  time.Time
 	pushedAt   time.Time
@@ -568,7 +569,7 @@ func (s *Server) newRepo(owner *User, name string, parent *Repo) *Repo {
 	}
 	r := &Repo{
 		s: s, ID: s.id("repository"), owner: owner, name: name, parent: parent, refs: map[string]string{},
-		roles: map[*User]Role{}, teams: map[*Team]Role{}, statuses: map[string][]*Status{}, runs: map[string][]*Check{}, protected: map[string]*Protection{}, rules: map[string]Ruleset{},
+		roles: map[*User]Role{}, teams: map[*Team]Role{}, statuses: map[string][]*Status{}, runs: map[string][]*Check{}, protected: map[string]*Protection{}, rules: map[string]Ruleset{}, queues: map[string]*queue{},
 		createdAt: s.now(), updatedAt: s.now(), pushedAt: s.now(),
 	}
 	r.dir = filepath.Join(s.o.Dir, fmt.Sprintf("%d-%s.git", r.ID, name))
@@ -747,9 +748,16 @@ type RequiredCheck struct {
 // Protection are the rules of a protected branch.
 type Protection struct {
 	Checks        []RequiredCheck
-	Strict        bool    // the head must contain the base
-	Reviews       int     // approving reviews of people who may write
-	DismissStale  bool    // a push dismisses approvals
+	Strict        bool // the head must contain the base
+	Reviews       int  // approving reviews of people who may write
+	DismissStale  bool // a push dismisses approvals
+	CodeOwners    bool // shown, and left to the test
+	LastPush      bool // one of the reviews by somebody other than who pushed last
+	Conversation  bool // every thread resolved
+	Signatures    bool // every commit verified
+	Linear        bool // no merge commits
+	Locked        bool // nobody merges
+	Deployments   []string
 	Pushers       []*User // who may push and merge; nil: all who may write
 	EnforceAdmins bool
 }
