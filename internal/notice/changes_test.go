@@ -104,3 +104,12 @@ func TestChanges(t *testing.T) {
 		t.Errorf("Changes of a policy = %q", got)
 	}
 }
+
+// TestOutcomesHaveWords: what became of a rule is said in words, and with a mark.
+func TestOutcomesHaveWords(t *testing.T) {
+	for _, o := range policy.Outcomes {
+		if w := outcomeWords[o]; w.words == "" || w.mark == "" {
+			t.Errorf("the outcome %q has no words or no mark", o)
+		}
+	}
+}
