@@ -370,7 +370,7 @@ func unanswered(f *pull.Fault) bool {
 var requests = []string{
 	"app.get", "check.create", "check.update", "hook.config", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find", "installation.list",
 	"installation.repositories", "installation.token", "label.add", "label.remove", "limits.get", "merge", "pulls.list", "ref.delete", "ref.get",
-	"repository.get", "repository.survey", "status.create",
+	"repository.get", "repository.survey", "reviewers.list", "status.create",
 }
 
 // outcomes are how a request can end, as the metrics call it.
