@@ -1065,8 +1065,8 @@ func (c *call) between() {
 
 func (c *call) mergePull(pr *PR) (reply, *apiError) {
 	var in struct {
-		SHA     string `json:"sha"`
-		Method  string `json:"merge_method"`
+		SHA     string  `json:"sha"`
+		Method  string  `json:"merge_method"`
 		Title   string  `json:"commit_title"`
 		Message *string `json:"commit_message"`
 	}
