@@ -138,7 +138,7 @@ func init() {
 			return "check.update", fmt.Sprintf("%s=%s on %s", name, cmp.Or(text(in["conclusion"]), text(in["status"])), c.where()), sha
 		}},
 	}
-	routes = append(routes, writeRoutes...)
+	routes = slices.Concat(routes, readRoutes, writeRoutes)
 	for _, rt := range routes {
 		rt.parts = strings.Split(strings.Trim(rt.pattern, "/"), "/")
 	}
