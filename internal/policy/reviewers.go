@@ -302,9 +302,14 @@ func (a *asking) decide() {
 		a.out.Outcome = ReviewersUnknown
 	case a.short:
 		a.out.Outcome = ReviewersShort
+	case len(pools) > 0:
+		a.out.Outcome = ReviewersAsked
 	}
 	if a.soon {
 		d.lookAt(d.now.Add(awaitPeople))
+	}
+	for _, r := range a.out.Why {
+		slices.Sort(r.Names)
 	}
 	slices.SortStableFunc(a.out.Why, func(x, y Reason) int {
 		return slices.Index(reviewerCodes, x.Code) - slices.Index(reviewerCodes, y.Code)
