@@ -237,11 +237,11 @@ func mark(r policy.Result) string {
 
 func outcomeMark(o policy.Outcome) string {
 	switch o {
-	case policy.LabelAdd, policy.LabelOn, policy.LabelSettling, policy.MergeNow, policy.BranchDelete:
+	case policy.LabelAdd, policy.LabelOn, policy.LabelSettling, policy.MergeNow, policy.BranchDelete, policy.ReviewersAsk, policy.ReviewersAsked:
 		return "✓"
-	case policy.LabelUnknown:
+	case policy.LabelUnknown, policy.ReviewersUnknown:
 		return "?"
-	case policy.LabelLeft, policy.LabelKeptOff, policy.Withheld:
+	case policy.LabelLeft, policy.LabelKeptOff, policy.Withheld, policy.ReviewersShort:
 		return "!"
 	}
 	return "✗"
