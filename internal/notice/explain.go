@@ -158,6 +158,13 @@ var coreEndings = map[policy.Outcome]ending{
 	policy.MergeWaits:    {"waits", "✗", Wait},
 	policy.BranchDelete:  {"is being deleted", "✓", Good},
 	policy.BranchKept:    {"is kept", "✗", ""},
+
+	policy.ReviewersAsk:     {"somebody is being asked", "✓", Good},
+	policy.ReviewersAsked:   {"everybody needed has been asked", "✓", ""},
+	policy.ReviewersShort:   {"there is nobody left to ask", "!", Wait},
+	policy.ReviewersNone:    {"nobody is needed", "✗", ""},
+	policy.ReviewersLater:   {"waits until it is no draft", "✗", ""},
+	policy.ReviewersUnknown: {"is left as it is: not known", "?", Wait},
 }
 
 // came says an outcome in words.
