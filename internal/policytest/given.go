@@ -38,7 +38,7 @@ type given struct {
 	Comments    []entries `json:"comments,omitempty" jsonschema_description:"Comments, oldest first: logins with what they wrote, or with says, on and at. Default: none."`
 	Threads     []thread  `json:"threads,omitempty" jsonschema_description:"The conversations of reviews. Default: none."`
 	Behind      bool      `json:"behind,omitempty" jsonschema_description:"true: GitHub says that it must be brought up to date first."`
-	Conflicting string    `json:"conflicting,omitempty" jsonschema_description:"true: it conflicts with its base; unknown: GitHub is still working that out. Default: false."`
+	Conflicting doubt     `json:"conflicting,omitempty" jsonschema_description:"true: it conflicts with its base; unknown: GitHub is still working that out. Default: false."`
 	Blocked     bool      `json:"blocked,omitempty" jsonschema_description:"true: GitHub says that its own rules hold it back."`
 	Dependents  []int     `json:"dependents,omitempty" jsonschema_description:"The numbers of open pull requests that are based on its branch. Default: none."`
 
@@ -47,9 +47,10 @@ type given struct {
 	Away        words             `json:"away,omitempty" jsonschema_description:"The logins of those who are away. Default: nobody."`
 	Load        map[string]int    `json:"load,omitempty" jsonschema_description:"Logins with how many reviews they are asked for. Default: 0."`
 
-	Now    moment `json:"now,omitempty" jsonschema_description:"The time of the decision, such as 2026-03-02T12:00:00Z (the default, a Monday)."`
-	Opened moment `json:"opened,omitempty" jsonschema_description:"When it was opened: a time, or how long before now, such as 36h. Default: 1h."`
-	Pushed moment `json:"pushed,omitempty" jsonschema_description:"When the head was pushed. Default: 30m."`
+	Now     moment `json:"now,omitempty" jsonschema_description:"The time of the decision, such as 2026-03-02T12:00:00Z (the default, a Monday)."`
+	Opened  moment `json:"opened,omitempty" jsonschema_description:"When it was opened: a time, or how long before now, such as 36h. Default: 1h."`
+	Updated moment `json:"updated,omitempty" jsonschema_description:"When it last changed, by whomever. Default: 1m."`
+	Pushed  moment `json:"pushed,omitempty" jsonschema_description:"When the head was pushed. Default: 30m."`
 }
 
 // github is what GitHub's own rules ask for.
@@ -122,6 +123,9 @@ type (
 	checks []check
 	teams  map[string][]string
 )
+
+// A doubt is true, false or unknown.
+type doubt string
 
 // A moment is a time, or how long before now.
 type moment struct {

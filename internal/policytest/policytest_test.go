@@ -138,7 +138,7 @@ func TestProblems(t *testing.T) {
 		{"cases: [{ expect: { state: ready } }]", `t.yml:1:1: The file does not say which version of the format it is in. Begin the file with the line "version: 1".`},
 		{"version: 1\n", `t.yml:1:1: The file has no list of cases. For example, "cases: [{ given: { files: docs/a.md }, expect: { labels: documentation } }]".`},
 		{"version: 1\ncases:\n  - given: { autor: bob }\n    expect: { state: ready }", `t.yml:3:14: given has no key "autor". Did you mean "author"?`},
-		{"version: 1\ncases:\n  - given: { author: bob }", `t.yml:3:5: This case expects nothing. Give it at least one of: state, sentence, reasons, labels, reviewers, merge, actions, rules.`},
+		{"version: 1\ncases:\n  - given: { author: bob }", `t.yml:3:5: This case expects nothing. Give it at least one of: state, sentence, reasons, labels, reviewers, merge, message, actions, rules.`},
 		{"version: 1\ncases:\n  - expect: { reasons: approval_mising }", `t.yml:3:24: There is no reason "approval_mising". Did you mean "approval_missing"?`},
 		{"version: 1\ncases:\n  - expect: { state: redy }", `t.yml:3:22: state can't be "redy". Did you mean "ready"?`},
 		{"version: 1\ncases:\n  - expect: { actions: marge }", `t.yml:3:24: There is no action "marge". Did you mean "merge"?`},

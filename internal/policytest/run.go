@@ -72,6 +72,12 @@ func (e expectation) compare(s pull.Snapshot, d policy.Decision) (bad policy.Pro
 			say("merge", "merge is %s, not %s.", got, e.Merge)
 		}
 	}
+	for _, part := range e.Message {
+		text, no := strings.CutPrefix(part, "!")
+		if message := messageOf(actions); strings.Contains(message, text) == no {
+			say("message", "The message of the merge is %q, %s %q.", message, map[bool]string{true: "with", false: "without"}[no], text)
+		}
+	}
 	var done []string
 	for _, a := range actions {
 		done = append(done, string(a.Kind), string(a.Kind)+" "+a.Target)
@@ -170,6 +176,16 @@ func targets(actions []pull.Action, kind pull.ActionKind) []string {
 		}
 	}
 	return out
+}
+
+// messageOf is the message with which it is merged, as far as the policy makes it.
+func messageOf(actions []pull.Action) string {
+	for _, a := range actions {
+		if a.Kind == pull.Merge {
+			return strings.TrimSpace(a.Title + "\n\n" + a.Body)
+		}
+	}
+	return ""
 }
 
 // mergeOf is the method with which it is merged; true for GitHub's queue, false for not at all.

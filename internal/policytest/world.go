@@ -25,6 +25,7 @@ const (
 	pushedAgo  = 30 * time.Minute
 	checkedAgo = 25 * time.Minute
 	labelAgo   = 20 * time.Minute
+	updatedAgo = time.Minute
 	saidAgo    = 15 * time.Minute
 )
 
@@ -121,7 +122,7 @@ func (w *world) pull() {
 	s.Author, s.Draft, s.Fork = w.author(), g.Draft, g.Fork
 	s.State = pull.State(or(g.State, string(pull.Open)))
 	s.CreatedAt = g.Opened.before(w.at, openedAgo)
-	s.UpdatedAt = w.at.Add(-time.Minute)
+	s.UpdatedAt = g.Updated.before(w.at, updatedAgo)
 	headRepo := s.Repo
 	if g.Fork {
 		headRepo = pull.Repo{ID: 2, Owner: s.Author.Login, Name: s.Repo.Name}
