@@ -45,7 +45,7 @@ func Settings(own, defaults pull.Document) ([]Setting, Problems) {
 	for _, d := range []pull.Document{own, defaults} {
 		entries := map[string]Entry{}
 		if d.Found {
-			v, problems := ReadYAML(or(d.Path, FileName), []byte(d.Text), "a policy", MaxSize)
+			v, problems := ReadYAML(orElse(d.Path, FileName), []byte(d.Text), "a policy", MaxSize)
 			if problems != nil {
 				return nil, problems
 			}
@@ -68,7 +68,7 @@ func Settings(own, defaults pull.Document) ([]Setting, Problems) {
 			}
 		}
 		if s.Value == nil {
-			s.BuiltIn = []BuiltIn{{key, or(f.Tag.Get("default"), "none")}}
+			s.BuiltIn = []BuiltIn{{key, orElse(f.Tag.Get("default"), "none")}}
 		} else {
 			s.BuiltIn = leftOut(f.Type, *s.Value)
 		}
@@ -77,7 +77,7 @@ func Settings(own, defaults pull.Document) ([]Setting, Problems) {
 	return out, nil
 }
 
-func or(s, otherwise string) string {
+func orElse(s, otherwise string) string {
 	if s == "" {
 		return otherwise
 	}
