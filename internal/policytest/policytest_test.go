@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
 const usual = `version: 1
@@ -152,6 +153,21 @@ func TestProblems(t *testing.T) {
 		if s != nil || problems.Error() != tt.want {
 			t.Errorf("Read(%q) says\n%v\nwant\n%s", tt.text, problems, tt.want)
 		}
+	}
+}
+
+// TestEveryNeedIsAnswered: whatever a decision may want to look up, a case has the answer.
+func TestEveryNeedIsAnswered(t *testing.T) {
+	for _, kind := range pull.NeedKinds {
+		w := build(Case{given: given{Teams: teams{"acme/backend": {"bea"}}}})
+		n := pull.Need{Kind: kind, Name: "acme/backend", A: sha(onHead), B: sha(onOther)}
+		if w.learn(n); !w.s.Answers(n) || len(w.bad) > 0 {
+			t.Errorf("%s is not answered: %v", kind, w.bad)
+		}
+	}
+	w := build(Case{})
+	if w.learn(pull.Need{Kind: pull.NeedTeam, Name: "acme/backend"}); len(w.bad) != 1 || !strings.Contains(w.bad[0].Hint, "@acme/backend") {
+		t.Errorf("a team that the case does not name: %v", w.bad)
 	}
 }
 

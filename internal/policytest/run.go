@@ -40,6 +40,9 @@ func (c Case) run(e policy.Effective) Result {
 		}
 		d = e.Evaluate(w.s, w.m, w.at)
 	}
+	for _, need := range d.Needs { // unreachable unless learn knows less than decisions ask for; a test holds that it does not
+		w.bad = append(w.bad, policy.Problem{Pos: c.Pos, Message: fmt.Sprintf("The decision needs to know %s %s, which no case can give.", need.Kind, need.Name)})
+	}
 	r := Result{Name: c.Name, Pos: c.Pos, Verdict: d.Verdict, Failures: w.bad}
 	if len(w.bad) == 0 {
 		r.Failures = c.expect.compare(w.s, d)
