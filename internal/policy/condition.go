@@ -242,6 +242,9 @@ func (estimator) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 			}
 			max, o = f.chars, objectNamed(f.typ.String())
 		}
+		if o != nil {
+			max = 1
+		}
 	}
 	if max == 0 {
 		return nil
@@ -645,19 +648,13 @@ const (
 // by itself.
 func (p *program) evaluate(f *facts) *Node {
 	n := p.explain(f)
-	p.note(n, f)
+	f.ask(n)
+	p.turns(n, f)
 	return n
 }
 
-// note notes what the result depends on beyond the snapshot: what has to be looked up, and the time. n is what explain made.
-func (p *program) note(n *Node, f *facts) {
-	if n.Result == Unknown {
-		for _, l := range n.lacks {
-			if l.need != nil {
-				f.need(*l.need)
-			}
-		}
-	}
+// turns notes when the result may change by itself. n is what explain made.
+func (p *program) turns(n *Node, f *facts) {
 	if len(p.timed) > 0 && n.Result != Failed {
 		x := explainer{p: p, f: f, state: n.state}
 		x.again(n)

@@ -72,6 +72,7 @@ func (r *reader) selectorKey(l *selector, k entry) bool {
 // What would have to be looked up is asked for only when the rest does not decide.
 func (l *selector) evaluate(f *facts) *Node {
 	var parts []*Node
+	var when *Node
 	s := f.s
 	text := func(source string, pos Pos, ok bool, name, value string) {
 		parts = append(parts, &Node{Text: source, Pos: pos, Result: resultIf(ok), Children: []*Node{{Text: name, Value: quote(value)}}})
@@ -95,22 +96,19 @@ func (l *selector) evaluate(f *facts) *Node {
 		parts = append(parts, l.lines.over(f))
 	}
 	if l.when != nil {
-		parts = append(parts, l.when.explain(f))
+		when = l.when.explain(f)
+		parts = append(parts, when)
 	}
-	decided := slices.ContainsFunc(parts, func(n *Node) bool { return n.Result == False })
 	if l.author != nil {
-		parts = append(parts, l.author.overAuthor(f, decided))
-		decided = decided || parts[len(parts)-1].Result == False
+		parts = append(parts, l.author.overAuthor(f, decided(parts, nil)))
 	}
-	if !decided {
+	if !decided(parts, nil) {
 		for _, n := range parts {
-			if n.Result == Unknown {
-				f.ask(n.lacks)
-			}
-			if n.state != nil {
-				l.when.note(n, f)
-			}
+			f.ask(n)
 		}
+	}
+	if when != nil && !decided(parts, when) {
+		l.when.turns(when, f)
 	}
 	switch len(parts) {
 	case 0:
@@ -132,9 +130,17 @@ func (l *selector) evaluate(f *facts) *Node {
 	return all
 }
 
-// ask notes the needs of what is not known.
-func (f *facts) ask(lacks []lack) {
-	for _, l := range lacks {
+// decided reports whether one of the tests, beside one, fails whatever the others say.
+func decided(parts []*Node, beside *Node) bool {
+	return slices.ContainsFunc(parts, func(n *Node) bool { return n != beside && n.Result == False })
+}
+
+// ask notes what has to be looked up to know what is unknown.
+func (f *facts) ask(n *Node) {
+	if n.Result != Unknown {
+		return
+	}
+	for _, l := range n.lacks {
 		if l.need != nil {
 			f.need(*l.need)
 		}
