@@ -10,8 +10,8 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
-// asked lists needs, for comparison.
-func asked(needs []pull.Need) string {
+// lookedUp lists needs, for comparison.
+func lookedUp(needs []pull.Need) string {
 	var out []string
 	for _, n := range needs {
 		out = append(out, strings.TrimSpace(string(n.Kind)+" "+n.Name))
@@ -141,7 +141,7 @@ func TestEnvironment(t *testing.T) {
 			if got := d.Verdict.Rules[0].Condition; got.Result != tt.result {
 				t.Errorf("%s is %s (%s), want %s", tt.condition, got.Result, got.Value, tt.result)
 			}
-			if got := asked(d.Needs); got != tt.needs {
+			if got := lookedUp(d.Needs); got != tt.needs {
 				t.Errorf("%s needs %q, want %q", tt.condition, got, tt.needs)
 			}
 			var again time.Duration
@@ -316,7 +316,7 @@ func TestSelectorAsksForNothingInVain(t *testing.T) {
 	} {
 		s := world(renamed(false))
 		d := must(t, "version: 1\nlabels: { x: "+rule+" }\n").Evaluate(s, pull.Memory{}, noon)
-		if got := asked(d.Needs); got != want {
+		if got := lookedUp(d.Needs); got != want {
 			t.Errorf("%s needs %q, want %q", rule, got, want)
 		}
 		if strings.Contains(rule, "now") && !d.Again.IsZero() {
@@ -413,8 +413,8 @@ func TestGeneratedFiles(t *testing.T) {
 			})
 			d := must(t, "version: 1\n"+tt.policy+"\n").Evaluate(s, pull.Memory{}, noon)
 			n := d.Verdict.Rules[0].Condition
-			if n.Result != tt.want || asked(d.Needs) != tt.needs {
-				t.Errorf("%s, needs %q, want %s, %q", n.Result, asked(d.Needs), tt.want, tt.needs)
+			if n.Result != tt.want || lookedUp(d.Needs) != tt.needs {
+				t.Errorf("%s, needs %q, want %s, %q", n.Result, lookedUp(d.Needs), tt.want, tt.needs)
 			}
 			if tt.seen != "" && n.Children[0].Value != tt.seen {
 				t.Errorf("saw %q, want %q", n.Children[0].Value, tt.seen)

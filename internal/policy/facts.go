@@ -180,6 +180,7 @@ type facts struct {
 	counted  *lineCount
 	attrs    *attributes
 	updated  *updating
+	owners   *owned // nil until somebody asks
 }
 
 // need notes that a result depends on something that is to be looked up, and reports whether it was.

@@ -92,7 +92,7 @@ func TestUpdate(t *testing.T) {
 		})
 	}
 	s := world(func(s *pull.Snapshot) { s.Author = dependabot })
-	if d := p.Evaluate(s, pull.Memory{}, noon); asked(d.Needs) != "commits" {
+	if d := p.Evaluate(s, pull.Memory{}, noon); lookedUp(d.Needs) != "commits" {
 		t.Errorf("a bot's pull request needs %v, want its commits", d.Needs)
 	}
 }
