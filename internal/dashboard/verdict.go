@@ -57,6 +57,7 @@ var outcomes = map[policy.Outcome]struct{ text, tone string }{
 	policy.MergeWaits:    {"waits", "no"},
 	policy.BranchDelete:  {"is being deleted", "yes"},
 	policy.BranchKept:    {"is kept", ""},
+	policy.CommandOver:   {"is no longer in force", "no"},
 }
 
 // verdictView decodes a stored verdict. A tree from another version that can't be read is shown as none: the sentence
@@ -120,6 +121,8 @@ func ruleName(section string) string {
 		return "Label"
 	case "merge":
 		return "Merge"
+	case "commands":
+		return "Command"
 	}
 	return clean(section, 40)
 }

@@ -128,13 +128,7 @@ const maxSummary = 60_000
 // summary is the report's body: why, who can help, every rule with what it saw.
 func summary(v policy.Verdict, pageURL string) string {
 	var b strings.Builder
-	for _, r := range v.Reasons {
-		fmt.Fprintf(&b, "- %s", markdown(Reason(r)))
-		if who := Unblock(r); who != "" {
-			fmt.Fprintf(&b, " Who can help: %s.", markdown(who))
-		}
-		b.WriteString("\n")
-	}
+	writeReasons(&b, v.Reasons)
 	if len(v.Policy.Problems) > 0 {
 		b.WriteString("\n#### Problems of the policy\n\n")
 		for _, p := range v.Policy.Problems {
@@ -169,6 +163,17 @@ func summary(v policy.Verdict, pageURL string) string {
 		s = s[:strings.LastIndexByte(s[:maxSummary], '\n')+1] + "\nThis was too long for GitHub, and is cut here.\n"
 	}
 	return s + footer + "\n"
+}
+
+// writeReasons lists reasons, each with who can do something about it.
+func writeReasons(b *strings.Builder, reasons []policy.Reason) {
+	for _, r := range reasons {
+		fmt.Fprintf(b, "- %s", markdown(Reason(r)))
+		if who := Unblock(r); who != "" {
+			fmt.Fprintf(b, " Who can help: %s.", markdown(who))
+		}
+		b.WriteString("\n")
+	}
 }
 
 func labelRules(v policy.Verdict) []policy.Rule {

@@ -164,18 +164,8 @@ const (
 	repliesAnHour = 10
 )
 
-// ourMark begins every hidden line by which the service finds its own texts again.
+// ourMark begins every marker of ours (pull.Marker).
 const ourMark = "<!-- pr-manager:"
-
-// replyTarget names the one reply that a comment gets.
-func replyTarget(source pull.CommentSource, id int64) string {
-	return fmt.Sprintf("reply:%s:%d", source, id)
-}
-
-// ReplyMark is the hidden line in the reply to a comment.
-func ReplyMark(source pull.CommentSource, id int64) string {
-	return fmt.Sprintf("%sreply %s %d -->", ourMark, source, id)
-}
 
 // A Reply is what the service answers to a comment in words.
 type Reply struct {
@@ -188,7 +178,7 @@ type Reply struct {
 }
 
 // Target names the reply in the ledger.
-func (r Reply) Target() string { return replyTarget(r.Source, r.CommentID) }
+func (r Reply) Target() string { return fmt.Sprintf("reply:%s:%d", r.Source, r.CommentID) }
 
 // Help is a command as /help shows it to somebody.
 type Help struct {
@@ -206,11 +196,14 @@ func (d *decider) commands() {
 	case d.p.commands != nil && d.p.commands.off:
 		return
 	}
+	full := len(d.was.Commands) > pull.MaxCommands
 	c := commanding{decider: d, byKey: map[string]*pull.Command{}, fresh: map[string]bool{}}
 	for _, known := range d.was.Commands {
 		c.add(known)
 	}
-	c.read()
+	if !full {
+		c.read()
+	}
 	c.carryOut()
 	for _, cmd := range c.all {
 		if i := slices.IndexFunc(d.was.Commands, func(was pull.Command) bool { return was.Key == cmd.Key }); i < 0 || d.was.Commands[i].Status != cmd.Status {
@@ -305,10 +298,10 @@ func (c *commanding) comment(m pull.Comment) {
 		return
 	}
 	knows := slices.ContainsFunc(c.was.Commands, func(k pull.Command) bool { return k.Source == m.Source && k.CommentID == m.ID })
-	for _, l := range lines {
+	for i, l := range lines {
 		cmd := pull.Command{
 			Key: fmt.Sprintf("%s:%d:%s", m.Source, m.ID, l.id), Source: m.Source, CommentID: m.ID, NodeID: m.NodeID,
-			Writer: writer, Verb: l.verb, Args: shorten(oneLine(l.args), 300), CreatedAt: written(m), DecidedAt: c.now,
+			Writer: writer, Verb: l.verb, Args: shorten(cleanLine(l.args), 300), CreatedAt: written(m).Add(time.Duration(i) * time.Microsecond), DecidedAt: c.now,
 		}
 		v := verbNamed(l.verb)
 		if _, known := c.byKey[cmd.Key]; known || (v == nil && meant(l.verb) == "") {
@@ -694,7 +687,9 @@ func (c *commanding) underWay(cmd *pull.Command) []pull.Action {
 		}
 		out = append(out, a)
 	}
-	slices.SortFunc(out, func(a, b pull.Action) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Target, b.Target)) })
+	slices.SortFunc(out, func(a, b pull.Action) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Target, b.Target))
+	})
 	return out
 }
 
@@ -834,7 +829,7 @@ func (c *commanding) answer() {
 		if open || c.now.Sub(last) > commandsFor {
 			continue
 		}
-		c.inOrder(cmds, m)
+		slices.SortStableFunc(cmds, func(a, b *pull.Command) int { return a.CreatedAt.Compare(b.CreatedAt) })
 		reply := Reply{Source: m.Source, CommentID: m.ID, To: cmds[0].Writer.Login}
 		reaction, words := "", false
 		for _, cmd := range cmds {
@@ -865,23 +860,11 @@ func (c *commanding) answer() {
 		if c.now.Sub(last) < time.Hour {
 			replied[cmds[0].Writer.ID]++
 		}
-		mark := ReplyMark(m.Source, m.ID)
-		there := slices.ContainsFunc(c.s.Comments, func(o pull.Comment) bool { return o.Author.Same(c.s.Us) && strings.Contains(o.Body, mark) })
+		there := slices.ContainsFunc(c.s.Comments, func(o pull.Comment) bool { return o.Author.Same(c.s.Us) && pull.Marked(o.Body, reply.Target()) })
 		if !there && replied[cmds[0].Writer.ID] <= repliesAnHour && c.open(pull.Action{Kind: pull.WriteComment, Target: reply.Target()}) {
 			c.replies = append(c.replies, reply)
 		}
 	}
-}
-
-// inOrder sorts commands as they stand in their comment; those that are no longer in it come last.
-func (c *commanding) inOrder(cmds []*pull.Command, m pull.Comment) {
-	place := map[string]int{}
-	for i, l := range commandLines(m.Body) {
-		place[fmt.Sprintf("%s:%d:%s", m.Source, m.ID, l.id)] = i - maxCommands
-	}
-	slices.SortStableFunc(cmds, func(a, b *pull.Command) int {
-		return cmp.Or(cmp.Compare(place[a.Key], place[b.Key]), cmp.Compare(a.Key, b.Key))
-	})
 }
 
 // once wants an answer, unless it was given.

@@ -77,15 +77,6 @@ func verbNamed(name string) *verb {
 	return &verbs[i]
 }
 
-// Verbs are the names of all commands.
-func Verbs() []string {
-	names := make([]string, len(verbs))
-	for i, v := range verbs {
-		names[i] = v.name
-	}
-	return names
-}
-
 // meant returns the command that a word is one slip of the keyboard away from, or "". Short words are near too many others,
 // and comments are full of words after a slash that are nobody's command here.
 func meant(word string) string {
@@ -123,9 +114,11 @@ const (
 	maxTitleChars = 256
 )
 
-func nothing(args string) (arguments, bool)  { return arguments{}, args == "" }
-func whatever(string) (arguments, bool)      { return arguments{}, true }
-func anyText(args string) (arguments, bool)  { return arguments{text: shorten(oneLine(args), 200)}, true }
+func nothing(args string) (arguments, bool) { return arguments{}, args == "" }
+func whatever(string) (arguments, bool)     { return arguments{}, true }
+func anyText(args string) (arguments, bool) {
+	return arguments{text: shorten(cleanLine(args), 200)}, true
+}
 func accounts(args string) (arguments, bool) { return named(args, false) }
 
 func oneOf(words ...string) func(string) (arguments, bool) {
@@ -136,12 +129,12 @@ func oneOf(words ...string) func(string) (arguments, bool) {
 }
 
 func title(args string) (arguments, bool) {
-	text := oneLine(args)
+	text := cleanLine(args)
 	return arguments{text: text}, text != "" && utf8.RuneCountInString(text) <= maxTitleChars
 }
 
-// oneLine is text without what controls a terminal or the direction of writing.
-func oneLine(s string) string {
+// cleanLine is text without what controls a terminal or the direction of writing.
+func cleanLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
@@ -161,7 +154,7 @@ var wordForm = regexp.MustCompile(`"[^"]*"|“[^”]*”|[^\s"“”]+`)
 func labelNames(args string) (arguments, bool) {
 	var out arguments
 	for _, w := range wordForm.FindAllString(args, -1) {
-		name := oneLine(strings.Trim(w, `"“”`))
+		name := cleanLine(strings.Trim(w, `"“”`))
 		if !strings.ContainsAny(w, `"“`) {
 			name = strings.TrimSuffix(name, ",")
 		}

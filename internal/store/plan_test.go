@@ -70,7 +70,7 @@ func TestVerdictsAreKeptWhenTheyDiffer(t *testing.T) {
 		c := w.claim()
 		plan := func(digest, sentence string) {
 			t.Helper()
-			p := pull.Plan{Pull: pull.Row{State: pull.Open, Head: "aaa"}, Verdict: pull.Verdict{State: "waiting", Sentence: sentence, Digest: digest, Tree: []byte("{}")}}
+			p := pull.Plan{Pull: pull.Row{State: pull.Open, Head: "aaa"}, Head: &pull.HeadAt{SHA: "aaa", At: time.Unix(1, 0)}, Verdict: pull.Verdict{State: "waiting", Sentence: sentence, Digest: digest, Tree: []byte("{}")}}
 			if err := w.Plan(w.ctx, c, p); err != nil {
 				t.Fatal(err)
 			}
@@ -96,7 +96,7 @@ func TestVerdictsAreKeptWhenTheyDiffer(t *testing.T) {
 			got = append(got, v.Sentence)
 		}
 		equal(t, "verdicts, newest first", got, []string{"one", "two", "one"})
-		if n := w.number(`SELECT count(*) FROM head_history`); n != 1 {
+		if n := w.number(`SELECT count(*) FROM heads`); n != 1 {
 			t.Errorf("%d heads noted, want 1", n)
 		}
 	})
