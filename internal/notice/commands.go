@@ -104,9 +104,12 @@ func Reply(r policy.Reply, v policy.Verdict, pageURL string) string {
 		b.WriteString("\n")
 	}
 	if r.Why {
-		fmt.Fprintf(&b, "%s: **%s**\n\n", to, markdown(Sentence(v)))
-		if len(v.Reasons) > 1 || len(v.Reasons) == 1 && Unblock(v.Reasons[0]) != "" {
-			writeReasons(&b, v.Reasons)
+		e := Explain(v)
+		fmt.Fprintf(&b, "%s: **%s**\n\n", to, markdown(e.Sentence))
+		if len(e.Reasons) > 1 || len(e.Reasons) == 1 && e.Reasons[0].String() != e.Sentence {
+			for _, r := range e.Reasons {
+				fmt.Fprintf(&b, "- %s\n", markdown(r.String()))
+			}
 			b.WriteString("\n")
 		}
 		if link := address(pageURL); link != "" {

@@ -693,8 +693,8 @@ func (c *commanding) underWay(cmd *pull.Command) []pull.Action {
 	return out
 }
 
-// about names what an action decides on: of two commands about one thing the later one counts.
-func about(a pull.Action) string {
+// subject names what an action decides on: of two commands about one thing the later one counts.
+func subject(a pull.Action) string {
 	switch a.Kind {
 	case pull.AddLabel, pull.RemoveLabel:
 		return "label " + strings.ToLower(a.Target)
@@ -761,10 +761,10 @@ func (c *commanding) carryOut() {
 		open := false
 		var failed *Reason
 		for _, a := range slices.Backward(actions(cmd)) {
-			if decided[about(a)] {
+			if decided[subject(a)] {
 				continue // somebody has said otherwise since
 			}
-			decided[about(a)] = true
+			decided[subject(a)] = true
 			in, _ := c.was.Intent(a.Kind, a.Target)
 			mine := in.Action.Command == cmd.Key
 			switch {

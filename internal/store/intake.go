@@ -250,7 +250,7 @@ type intakeWork struct {
 	*tx
 	marks  map[pull.Key]*marking
 	heads  map[pull.Key]heading
-	seen   []headRow // every head that was told of, whatever came after it
+	seen   []headRow                // every head that was told of, whatever came after it
 	echoes map[echoKey]*pull.Report // nil: nothing was written there
 }
 
