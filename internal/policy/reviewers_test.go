@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -44,15 +45,10 @@ func usual() *directory {
 func (g *directory) learn(s pull.Snapshot, needs []pull.Need) pull.Snapshot {
 	g.asked += len(needs)
 	people, teams, files, same := map[string]pull.Person{}, map[string]pull.Team{}, map[string]pull.Document{}, map[string]pull.Sameness{}
-	for k, v := range s.Known.People {
-		people[k] = v
-	}
-	for k, v := range s.Known.Teams {
-		teams[k] = v
-	}
-	for k, v := range s.Known.Files {
-		files[k] = v
-	}
+	maps.Copy(people, s.Known.People)
+	maps.Copy(teams, s.Known.Teams)
+	maps.Copy(files, s.Known.Files)
+	maps.Copy(same, s.Known.Same)
 	for _, n := range needs {
 		name := strings.ToLower(n.Name)
 		switch n.Kind {
@@ -392,7 +388,9 @@ func TestTurnsOfAQuarter(t *testing.T) {
 func play(t *rapid.T, rule string, moves int, check func(pull.Snapshot, Decision)) {
 	g := usual()
 	g.owners = rapid.SampledFrom([]string{"", "* @bob\n", "/src/ @acme/backend\n/docs/ @erin @alice\n", "/docs/ @eve x@example.com\n"}).Draw(t, "owners")
-	for login, p := range g.people {
+	logins := slices.Sorted(maps.Keys(g.people))
+	for _, login := range logins {
+		p := g.people[login]
 		p.Requests = rapid.IntRange(0, 4).Draw(t, "requests")
 		p.Away = rapid.IntRange(0, 5).Draw(t, "away") == 0
 		g.people[login] = p
@@ -427,7 +425,8 @@ func play(t *rapid.T, rule string, moves int, check func(pull.Snapshot, Decision
 		case "draft":
 			s.Draft = !s.Draft
 		case "load":
-			for login, p := range g.people {
+			for _, login := range logins {
+				p := g.people[login]
 				p.Requests = rapid.IntRange(0, 4).Draw(t, "requests")
 				g.people[login] = p
 			}
