@@ -18,11 +18,20 @@ type gqlError struct {
 	Type    string `json:"type"`
 	Message string `json:"message"`
 	Path    []any  `json:"path"`
+	// Extensions.Code is what is wrong with the text of a request.
+	Extensions struct {
+		Code string `json:"code"`
+	} `json:"extensions"`
 }
 
 // at reports whether the error is about exactly this field.
 func (e gqlError) at(path ...string) bool {
 	return slices.EqualFunc(e.Path, path, func(a any, b string) bool { s, ok := a.(string); return ok && s == b })
+}
+
+// under reports whether the error is about this field or something in it.
+func (e gqlError) under(path ...string) bool {
+	return len(e.Path) >= len(path) && gqlError{Path: e.Path[:len(path)]}.at(path...)
 }
 
 // A variables is what an operation is asked with.
@@ -33,6 +42,7 @@ type variables struct {
 	Policy string   `json:"policy,omitempty"`
 	Page   int      `json:"page"`
 	OID    pull.SHA `json:"oid,omitempty"`
+	Node   string   `json:"node,omitempty"`
 	Cursor *string  `json:"cursor,omitempty"`
 }
 
