@@ -57,7 +57,7 @@ func TestManual(t *testing.T) {
 			t.Errorf("the manual lacks the row\n%s", row)
 		}
 	}
-	for _, keys := range [][]string{fileKeys, labelKeys, checksKeys, mergeKeys} {
+	for _, keys := range [][]string{fileKeys, labelKeys, reviewerKeys, checksKeys, mergeKeys} {
 		for _, k := range keys {
 			if !bytes.Contains(text, []byte("`"+k+"`")) {
 				t.Errorf("the manual does not mention the key %q", k)
