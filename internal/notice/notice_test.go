@@ -352,6 +352,13 @@ func TestWhy(t *testing.T) {
 	if got, want := Why(v, v.Actions[0]), "Add the label “docs”: its condition (files: docs/**) holds."; got != want {
 		t.Errorf("Why = %q, want %q", got, want)
 	}
+	asking := decide(t, "version: 1\nreviewers: [{ from: bob }]\n", world(func(s *pull.Snapshot) {
+		s.Reviews = nil
+		s.Known.People = map[string]pull.Person{"bob": {Actor: bob, Permission: pull.PermissionWrite, Loaded: true}}
+	}), pull.Memory{})
+	if got, want := Why(asking, asking.Actions[0]), "Ask bob for a review: there is nobody else to choose from."; got != want {
+		t.Errorf("Why = %q, want %q", got, want)
+	}
 	merged := decide(t, usual+"  delete-branch: true\n", world(func(s *pull.Snapshot) { s.State, s.MergedBy = pull.Merged, us }),
 		pull.Memory{Intents: []pull.Intent{{Action: pull.Action{Kind: pull.Merge, Target: string(head)}, Status: pull.Done}}})
 	if got, want := Why(merged, merged.Actions[0]), "The branch door is merged, so it is deleted."; got != want {
