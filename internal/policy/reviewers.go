@@ -188,7 +188,7 @@ const (
 	ReviewerAsked    Code = "reviewer_asked"      // is asked
 	ReviewerOwner    Code = "reviewer_owner"      // GitHub asked because of CODEOWNERS
 	ReviewerReviewed Code = "reviewer_reviewed"   // has reviewed
-	ReviewerSettling Code = "reviewer_settling"   // asked just now; GitHub does not show it yet
+	ReviewerSettling Code = "reviewer_settling"   // asked just now; GitHub does not show it yet; Text: why
 	ReviewerGone     Code = "reviewer_gone"       // was asked, and somebody has taken them off the list
 	ReviewerAuthor   Code = "reviewer_author"     // left out
 	ReviewerAway     Code = "reviewer_away"       // left out
@@ -456,9 +456,9 @@ func (a *asking) standing(c candidate) (placed bool, out Reason) {
 	case requested != nil:
 		code := ReviewerAsked
 		if requested.ByOwners {
-			code = ReviewerOwner
+			code, in = ReviewerOwner, pull.Intent{}
 		}
-		a.say(Reason{Code: code}, c.name)
+		a.say(Reason{Code: code, Text: because(in)}, c.name)
 		return true, Reason{}
 	case reviewed != nil:
 		if a.rule.again && !c.team && a.stale(c, *reviewed) {
@@ -477,7 +477,7 @@ func (a *asking) standing(c candidate) (placed bool, out Reason) {
 		return false, Reason{Code: ReviewerPassed}
 	case asked && in.Status == pull.Done && d.now.Before(in.DoneAt.Add(settle)):
 		d.lookAt(in.DoneAt.Add(settle))
-		a.say(Reason{Code: ReviewerSettling}, c.name)
+		a.say(Reason{Code: ReviewerSettling, Text: because(in)}, c.name)
 		return true, Reason{}
 	case asked && in.Status == pull.Done:
 		a.say(Reason{Code: ReviewerGone, Who: []string{WhoWriter}}, c.name)
@@ -499,6 +499,15 @@ func (a *asking) standing(c candidate) (placed bool, out Reason) {
 		return false, Reason{Code: ReviewerAway}
 	}
 	return false, Reason{}
+}
+
+// because is why the service asked somebody, as it was written beside the action: a person may want to know that later too.
+func because(in pull.Intent) string {
+	_, why, _ := strings.Cut(in.Action.Why, ": ")
+	if in.Status != pull.Done || in.Action.Command != "" {
+		return ""
+	}
+	return why
 }
 
 // leaves reports whether a command is just taking a candidate off the list, which GitHub may show for a while.
