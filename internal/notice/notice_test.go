@@ -27,6 +27,22 @@ func full(c policy.Code) policy.Reason {
 		Until: time.Date(2026, 3, 2, 14, 5, 0, 0, time.UTC), Who: []string{"alice", policy.WhoWriter},
 	}
 	switch c {
+	case policy.CommandUnknown:
+		r.Verb, r.Names = "mreg", []string{"merge"}
+	case policy.CommandState:
+		r.Verb, r.Value = "merge", "closed"
+	case policy.CommandArguments:
+		r.Verb, r.Text, r.Value = "merge", "please", "/merge [squash|merge|rebase]"
+	case policy.CommandOldHead:
+		r.Verb, r.Value = "merge", "0ldhead00000000000000000000000000000000"
+	case policy.CommandPointless:
+		r.Verb = "retest"
+	case policy.CommandUnsure:
+		r.Verb, r.Text = "merge", "the App may not see the organization's members"
+	case policy.CommandFailed:
+		r.Verb, r.Text = "cc", "Reviews may only be requested from collaborators."
+	case policy.CommandOff, policy.CommandEdited, policy.CommandHeadUnknown, policy.CommandNotAllowed, policy.CommandOutdated:
+		r.Verb = "merge"
 	case policy.PolicyBroken, policy.PolicyUsingLast, policy.DefaultsBroken:
 		r.Text = `.github/pr-manager.yml:3:7: A policy has no key "merg". Did you mean "merge"?`
 	case policy.IsDraft, policy.Conflict:

@@ -771,19 +771,24 @@ func (d *decider) lot(what, name string, n int) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// pending are those whom the service has asked and who have not reviewed, be it that they are still asked or were taken off
-// the list: whom /reroll without a name passes over. A team is named as "acme/backend".
-func (d *decider) pending() []string {
+// picked are those whom the service has asked by itself and who have not reviewed, of those that are named if any are: whom
+// /reroll passes over. They are still asked, or were taken off the list since, so that their place is empty.
+func (d *decider) picked(named []string) []string {
+	has := func(list []string, name string) bool {
+		return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, name) })
+	}
 	var out []string
 	for _, in := range d.was.Intents {
-		if in.Action.Kind != pull.AskReview || in.Status != pull.Done {
+		name := in.Action.Target
+		if in.Action.Kind != pull.AskReview || in.Status != pull.Done || in.Action.Command != "" || len(named) > 0 && !has(named, name) {
 			continue
 		}
+		requested := slices.ContainsFunc(d.s.ReviewRequests, func(r pull.ReviewRequest) bool { return has([]string{r.Who.Login, r.Team}, name) })
 		reviewed := slices.ContainsFunc(d.s.Reviews, func(r pull.Review) bool {
-			return r.State != pull.PendingReview && strings.EqualFold(r.Author.Login, in.Action.Target)
+			return r.State != pull.PendingReview && strings.EqualFold(r.Author.Login, name)
 		})
-		if !reviewed {
-			out = append(out, in.Action.Target)
+		if requested || !reviewed && !has(d.was.Passed, name) {
+			out = append(out, name)
 		}
 	}
 	slices.Sort(out)

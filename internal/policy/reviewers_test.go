@@ -559,3 +559,26 @@ func TestReviewersProblems(t *testing.T) {
 		t.Errorf("an empty section has %d rules", len(p.reviewers))
 	}
 }
+
+// TestPicked: /reroll passes over whom the service has asked and who has not answered, also when they were taken off the list
+// since, so that their place is filled.
+func TestPicked(t *testing.T) {
+	long := noon.Add(-time.Hour)
+	by := func(command string) func(*pull.Intent) { return func(in *pull.Intent) { in.Action.Command = command } }
+	m := pull.Memory{Passed: []string{"Passed"}}
+	for _, c := range []func(*pull.Memory){
+		asked("bob", pull.Done, long), asked("carol", pull.Done, long), asked("dave", pull.Done, long), asked("erin", pull.Done, long, by("a /cc")),
+		asked("passed", pull.Done, long), asked("never", pull.Failed, long), asked("acme/backend", pull.Done, long),
+	} {
+		c(&m)
+	}
+	s := world(fresh, requested(pull.ReviewRequest{Who: bob}, pull.ReviewRequest{Who: erin}, pull.ReviewRequest{Team: "Acme/backend"}), func(s *pull.Snapshot) {
+		s.Reviews = []pull.Review{review(dave, pull.Commented, head)}
+	})
+	d := decider{s: &s, was: m}
+	for _, tt := range []struct{ named, want string }{{"", "acme/backend bob carol"}, {"Bob erin", "bob"}, {"dave", ""}} {
+		if got := strings.Join(d.picked(strings.Fields(tt.named)), " "); got != tt.want {
+			t.Errorf("picked(%s) = %q, want %q", tt.named, got, tt.want)
+		}
+	}
+}
