@@ -90,8 +90,13 @@ func (r *reader) reviewers(e entry) []reviewerRule {
 		return nil
 	}
 	var out []reviewerRule
+	times := map[string]int{}
 	for _, n := range list.Values {
-		out = append(out, r.reviewerRule(n))
+		rule := r.reviewerRule(n)
+		if times[rule.name]++; times[rule.name] > 1 {
+			rule.name = fmt.Sprintf("%s (%d)", rule.name, times[rule.name]) // two verdicts are compared rule by rule
+		}
+		out = append(out, rule)
 	}
 	return out
 }

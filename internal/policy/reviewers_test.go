@@ -555,6 +555,10 @@ func TestReviewersProblems(t *testing.T) {
 			t.Errorf("of %s is said\n%v\nwant\n%s", tt.text, problems, tt.want)
 		}
 	}
+	twice := must(t, "version: 1\nreviewers:\n  - { from: [bob, carol], lines: ..9 }\n  - { from: [bob, carol], lines: 10.. }\n  - { name: third, from: bob }\n")
+	if got := twice.reviewers[0].name + ", " + twice.reviewers[1].name + ", " + twice.reviewers[2].name; got != "from: bob, carol, from: bob, carol (2), third" {
+		t.Errorf("the rules are called %s", got)
+	}
 	if p := must(t, "version: 1\nreviewers: []\n"); len(p.reviewers) != 0 {
 		t.Errorf("an empty section has %d rules", len(p.reviewers))
 	}
