@@ -95,11 +95,7 @@ func (r *reader) commands(e entry) *commandRules {
 			r.say(c.at, "Say who may give it, for example allow: write, or off.", "The command %q says nothing.", c.key)
 		}
 		for _, k := range keys { // there is only allow
-			if seq, isList := k.value.(*ast.SequenceNode); isList && len(seq.Values) == 0 {
-				out.allow[c.key] = &people{pos: k.at}
-				continue
-			}
-			out.allow[c.key] = r.people(k, wordAuthor, wordOwners)
+			out.allow[c.key] = r.people(k, wordAuthor, wordOwners, wordNobody)
 		}
 	}
 	return out
