@@ -418,11 +418,16 @@ func (a *asking) fill(pool []candidate) {
 			a.leave(c, out)
 		}
 	}
-	if a.unknown || missing <= 0 {
+	if missing <= 0 {
 		return
 	}
 	if refused < maxRefused {
-		missing -= a.ask(a.ranked(pool, left, missing), len(left), missing)
+		ranked, ok := a.ranked(pool, left, missing)
+		if !ok {
+			a.unknown = true
+			return
+		}
+		missing -= a.ask(ranked, len(left), missing)
 	}
 	if missing > 0 && !a.unknown {
 		a.short = true
@@ -607,7 +612,7 @@ func (a *asking) ask(ranked []candidate, of, missing int) int {
 	// away.
 	lookUp, known := missing+2, 0
 	for _, c := range ranked {
-		if d.s.Answers(pull.Need{Kind: pull.NeedLoad, Name: c.name}) {
+		if d.s.Answers(pull.Need{Kind: pull.NeedPerson, Name: c.name}) {
 			known++
 		}
 	}
@@ -675,13 +680,12 @@ func (a *asking) fit(c candidate) (requests int, out Reason, ok bool) {
 	return p.Requests, Reason{}, true
 }
 
-// ranked puts those who are left into the order in which they are asked. Whoever was about to be asked stays first.
-func (a *asking) ranked(pool, left []candidate, missing int) []candidate {
-	var order []candidate
-	switch a.rule.pick {
-	case roundRobin:
+// ranked puts those who are left into the order in which they are asked. Whoever was about to be asked stays first. ok is
+// false while it is not looked up how much they have to do.
+func (a *asking) ranked(pool, left []candidate, missing int) (order []candidate, ok bool) {
+	if a.rule.pick == roundRobin {
 		order = a.turns(pool)
-	default:
+	} else {
 		order = a.drawn(pool)
 	}
 	isLeft := func(c candidate) bool {
@@ -689,18 +693,17 @@ func (a *asking) ranked(pool, left []candidate, missing int) []candidate {
 	}
 	order = slices.DeleteFunc(order, func(c candidate) bool { return !isLeft(c) })
 	order = order[:min(len(order), maxAsked)]
-	if a.rule.pick == leastLoaded && len(order) > missing {
+	if ok = true; a.rule.pick == leastLoaded && len(order) > missing {
 		load := map[string]float64{}
 		for _, c := range order {
-			load[c.key()] = math.Inf(1)
+			load[c.key()] = math.Inf(1) // whoever can't be asked comes last, and so do teams
 			if c.team {
 				continue
 			}
-			switch requests, out, ok := a.fit(c); {
-			case !ok:
-				a.unknown = true
-			case out.Code == "":
-				load[c.key()] = float64(requests) / float64(a.weight(c))
+			if !a.d.f.need(pull.Need{Kind: pull.NeedLoad, Name: c.name}) {
+				ok = false
+			} else if p := a.d.s.Known.People[c.key()]; p.Missing == "" && !p.Away {
+				load[c.key()] = float64(p.Requests) / float64(a.weight(c))
 			}
 		}
 		slices.SortStableFunc(order, func(x, y candidate) int { return cmp.Compare(load[x.key()], load[y.key()]) })
@@ -712,7 +715,7 @@ func (a *asking) ranked(pool, left []candidate, missing int) []candidate {
 		return 1
 	}
 	slices.SortStableFunc(order, func(x, y candidate) int { return begun(x) - begun(y) })
-	return order
+	return order, ok
 }
 
 func (a *asking) weight(c candidate) int { return cmp.Or(a.rule.weights[c.key()], 1) }

@@ -225,7 +225,7 @@ func TestReviewers(t *testing.T) {
 		{name: "not again on the head itself", rule: "from: bob, again: true", change: []change{func(s *pull.Snapshot) { s.Reviews = []pull.Review{review(bob, pull.Approved, head)} }}, told: "asked, reviewer_reviewed bob"},
 
 		{name: "code owners, one for each group of files", rule: "from: codeowners", github: func(g *directory) { g.owners = "/src/ @bob @dave\n/docs/ @carol\n" }, change: []change{requested(pull.ReviewRequest{Who: bob, ByOwners: true})}, asks: "carol", told: "ask, reviewer_only carol, reviewer_owner bob", looked: 3 + 2},
-		{name: "a code owner of both groups is enough", rule: "from: codeowners, pick: least-loaded", github: func(g *directory) { g.owners = "/src/ @bob\n/docs/ @bob @carol\n" }, asks: "bob", told: "ask, reviewer_only bob", looked: 3 + 4},
+		{name: "a code owner of both groups is enough", rule: "from: codeowners, pick: least-loaded", github: func(g *directory) { g.owners = "/src/ @bob\n/docs/ @bob @carol\n" }, asks: "bob", told: "ask, reviewer_only bob", looked: 3 + 2 + 1},
 		{name: "a team of code owners", rule: "from: codeowners, pick: least-loaded", github: func(g *directory) { g.owners = "* @acme/backend\n" }, asks: "bob", told: "ask, reviewer_idle bob 3, reviewer_author alice", looked: 3 + 1 + 6},
 		{name: "nobody owns the files", rule: "from: codeowners", github: func(g *directory) { g.owners = "/api/ @bob\n" }, told: "none, owners_nobody", looked: 3},
 		{name: "nobody owns the files, and somebody else is listed", rule: "from: [codeowners, erin]", github: func(g *directory) { g.owners = "/api/ @bob\n" }, asks: "erin", told: "ask, reviewer_only erin", looked: 5},
