@@ -16,7 +16,7 @@ import (
 
 var (
 	mender = pull.Actor{ID: 20, Login: "renovate[bot]", Type: pull.Bot}
-	ghost    = pull.Actor{}
+	ghost  = pull.Actor{}
 )
 
 // talk is the world after somebody has said something in the conversation, a minute ago, when the head was what it is now.

@@ -63,7 +63,7 @@ func TestManual(t *testing.T) {
 	if want := fmt.Sprintf("version %d of the environment", EnvironmentVersion); !bytes.Contains(text, []byte(want)) {
 		t.Errorf("the manual does not say %q", want)
 	}
-	for _, keys := range [][]string{fileKeys, labelKeys, checksKeys, mergeKeys, {"bots"}, commandKeys} {
+	for _, keys := range [][]string{fileKeys, labelKeys, reviewerKeys, checksKeys, mergeKeys, {"bots"}, commandKeys} {
 		for _, k := range keys {
 			if !bytes.Contains(text, []byte("`"+k+"`")) {
 				t.Errorf("the manual does not mention the key %q", k)
@@ -129,6 +129,8 @@ func generated(t *testing.T) []byte {
 				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}})
 			case reflect.TypeFor[ranges]():
 				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `^\s*(\d+\s*(\.\.)?|\d*\s*\.\.\s*\d+|\d+\s*\.\.\s*\d+)\s*$`}, number}})
+			case reflect.TypeFor[share]():
+				return &jsonschema.Schema{Type: "integer", Minimum: "1", Maximum: json.Number(fmt.Sprint(maxShares))}
 			case reflect.TypeFor[commandShape]():
 				who := oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}})
 				who.OneOf[1].MinItems = nil // nobody
