@@ -158,6 +158,7 @@ var coreEndings = map[policy.Outcome]ending{
 	policy.MergeWaits:    {"waits", "✗", Wait},
 	policy.BranchDelete:  {"is being deleted", "✓", Good},
 	policy.BranchKept:    {"is kept", "✗", ""},
+	policy.CommandOver:   {"is no longer in force", "✗", Wait},
 
 	policy.ReviewersAsk:     {"somebody is being asked", "✓", Good},
 	policy.ReviewersAsked:   {"everybody needed has been asked", "✓", ""},

@@ -18,6 +18,8 @@ type Decision struct {
 	Actions []pull.Action
 	// Commands are those that were found or decided on now, to be kept beside the actions that they ask for.
 	Commands []pull.Command
+	// Replies are what is to be answered to comments; their words are made in package notice.
+	Replies []Reply
 	// Needs are what the decision depends on and the snapshot does not have. While there are any it is not final: they are
 	// looked up (Snapshot.Known), and it is made again.
 	Needs []pull.Need
@@ -69,10 +71,11 @@ const (
 	Observing State = "observing" // there is no policy
 	DryRun    State = "dry-run"
 	Broken    State = "broken" // the policy is not valid, and none was valid before
+	Off       State = "off"    // a label keeps the service off
 )
 
 // States lists every state.
-var States = []State{Waiting, Ready, Merged, Closed, Blocked, Observing, DryRun, Broken}
+var States = []State{Waiting, Ready, Merged, Closed, Blocked, Observing, DryRun, Broken, Off}
 
 // A Source says which policy a verdict follows.
 type Source struct {
@@ -113,6 +116,7 @@ const (
 	MergeWaits    Outcome = "waits"
 	BranchDelete  Outcome = "delete"
 	BranchKept    Outcome = "kept"
+	CommandOver   Outcome = "over" // a command that is no longer in force
 )
 
 // Outcomes lists every outcome.
@@ -120,7 +124,7 @@ var Outcomes = slices.Concat(coreOutcomes, reviewerOutcomes)
 
 var coreOutcomes = []Outcome{
 	LabelAdd, LabelRemove, LabelOn, LabelOff, LabelLeft, LabelKeptOff, LabelUnknown, LabelSettling, Withheld,
-	MergeNow, MergeWaits, BranchDelete, BranchKept,
+	MergeNow, MergeWaits, BranchDelete, BranchKept, CommandOver,
 }
 
 // A Reason is why something is as it is: a code and the facts that its sentence needs. Which fields are set follows from
@@ -145,11 +149,14 @@ type Reason struct {
 
 // Who can unblock, where it is a role and not a login.
 const (
-	WhoWriter = "role:write" // someone with write access
-	WhoTriage = "role:triage"
-	WhoAdmin  = "role:admin"
-	WhoPolicy = "role:policy" // who may change the policy file
-	WhoOwner  = "role:owner"  // who may change the owner's defaults
+	WhoWriter     = "role:write" // someone with write access
+	WhoTriage     = "role:triage"
+	WhoReader     = "role:read"
+	WhoMaintainer = "role:maintain"
+	WhoAdmin      = "role:admin"
+	WhoCodeOwner  = "role:codeowner" // an owner of the changed files
+	WhoPolicy     = "role:policy"    // who may change the policy file
+	WhoOwner      = "role:owner"     // who may change the owner's defaults
 )
 
 // A Code names a reason.
@@ -211,7 +218,7 @@ const (
 )
 
 // Codes lists every code; tests hold that each has its sentence.
-var Codes = slices.Concat(coreCodes, reviewerCodes, approvalCodes, commandCodes, ruleCodes)
+var Codes = slices.Concat(coreCodes, conditionCodes, reviewerCodes, approvalCodes, commandCodes, ruleCodes)
 
 var coreCodes = []Code{
 	NoPolicy, PolicyBroken, PolicyUsingLast, DefaultsGone, DefaultsBroken, NoMergeRule, IsMerged, IsClosed,
