@@ -55,8 +55,14 @@ var outcomes = map[policy.Outcome]struct{ text, tone string }{
 	policy.Withheld:      {"GitHub refused it lately", "bad"},
 	policy.MergeNow:      {"merges now", "yes"},
 	policy.MergeWaits:    {"waits", "no"},
+	policy.MergeQueue:    {"goes into GitHub's merge queue", "yes"},
+	policy.MergeDequeue:  {"is taken out of GitHub's merge queue", "no"},
+	policy.MergeUpdate:   {"is being brought up to date", "yes"},
 	policy.BranchDelete:  {"is being deleted", "yes"},
 	policy.BranchKept:    {"is kept", ""},
+	policy.RuleDoes:      {"acts", "yes"},
+	policy.RuleDone:      {"holds; what it asks for is done", "yes"},
+	policy.RuleIdle:      {"does not hold", ""},
 }
 
 // verdictView decodes a stored verdict. A tree from another version that can't be read is shown as none: the sentence

@@ -115,7 +115,7 @@ func colour(v policy.Verdict) pull.ReportState {
 		case policy.NoMergeRule:
 			state = pull.ReportGood
 		case policy.Conflict, policy.ChecksFailed, policy.ChangesRequested, policy.ConditionError, policy.MethodNotAllowed,
-			policy.NoMethodAllowed, policy.CannotWrite, policy.Archived, policy.DefaultsGone, policy.DefaultsBroken, policy.HeadGone:
+			policy.NoMethodAllowed, policy.CannotWrite, policy.Archived, policy.DefaultsGone, policy.DefaultsBroken, policy.HeadGone, policy.CheckNotStarted, policy.CheckForged:
 			return pull.ReportBad
 		}
 	}
@@ -237,7 +237,7 @@ func mark(r policy.Result) string {
 
 func outcomeMark(o policy.Outcome) string {
 	switch o {
-	case policy.LabelAdd, policy.LabelOn, policy.LabelSettling, policy.MergeNow, policy.BranchDelete:
+	case policy.LabelAdd, policy.LabelOn, policy.LabelSettling, policy.MergeNow, policy.MergeQueue, policy.MergeUpdate, policy.BranchDelete, policy.RuleDoes, policy.RuleDone:
 		return "✓"
 	case policy.LabelUnknown:
 		return "?"

@@ -181,18 +181,6 @@ func (f *facts) checks(state pull.CheckState) []string {
 	return names
 }
 
-func (f *facts) green() bool {
-	if len(f.latest) == 0 {
-		return f.p.checks != nil && f.p.checks.noneExpected
-	}
-	for _, c := range f.latest {
-		if c.State != pull.CheckPassed {
-			return false
-		}
-	}
-	return true
-}
-
 // opinions are the reviews of a pull request, boiled down to what each person thinks now.
 type opinions struct {
 	approvedBy  []string // count

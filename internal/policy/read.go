@@ -482,42 +482,6 @@ func (r *reader) label(e entry) labelRule {
 	return l
 }
 
-func (r *reader) checks(n ast.Node) *checksRule {
-	c := &checksRule{}
-	entries, _ := r.mapping(n, "checks", checksKeys, false)
-	for _, e := range entries {
-		if e.key == "none-expected" {
-			c.noneExpected = r.truth(e.value, e.key)
-		}
-	}
-	return c
-}
-
-func (r *reader) merge(e entry) *mergeRule {
-	m := &mergeRule{pos: e.at}
-	entries, ok := r.mapping(e.value, "merge", mergeKeys, false)
-	if !ok {
-		return nil
-	}
-	conditioned := false
-	for _, k := range entries {
-		switch k.key {
-		case "if":
-			conditioned = true
-			m.when = r.condition(k)
-		case "method":
-			m.method = pull.MergeMethod(r.oneOf(k.value, "method", string(pull.Squash), string(pull.MergeCommit), string(pull.Rebase)))
-			m.methodPos = r.pos(k.value)
-		case "delete-branch":
-			m.deleteBranch = r.truth(k.value, k.key)
-		}
-	}
-	if !conditioned {
-		r.say(e.at, `For example, "if: approved && checks.green".`, "merge does not say when: it needs the key if.")
-	}
-	return m
-}
-
 // condition reads and compiles CEL. Its problems are placed at the word of the condition that they are about.
 func (r *reader) condition(e entry) *program {
 	var s scalar

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -20,6 +21,8 @@ type Action struct {
 	// Title and Body are texts: of the squash or merge commit, of a comment or review; Title is the new title of a retitle.
 	Title string `json:"title,omitempty"`
 	Body  string `json:"body,omitempty"`
+	// Blank: an empty Body is what the merge's message is to have, and is not left to GitHub.
+	Blank bool `json:"blank,omitempty"`
 	// Color (six hex digits) and Description are for a label that the repository does not have yet.
 	Color       string `json:"color,omitempty"`
 	Description string `json:"description,omitempty"`
@@ -77,6 +80,16 @@ func (a Action) Repeatable() bool {
 		return a.Report != nil && (a.Report.ID != 0 || a.Report.Digest == "") // a status, or an update of a known check run
 	}
 	return false
+}
+
+// Marker is the line that ends a comment or a review of ours, and by which it is found again: nobody sees it.
+func Marker(target string) string { return "<!-- pr-manager:" + target + " -->" }
+
+// Marked reports whether a text is the one with the target's marker: its last line, so that quoting it is not it.
+func Marked(body, target string) bool {
+	body = strings.TrimRight(body, " \t\r\n")
+	rest, ends := strings.CutSuffix(body, Marker(target))
+	return ends && (rest == "" || strings.HasSuffix(rest, "\n"))
 }
 
 // StatusLimit is how many characters of a description GitHub keeps in a commit status.
@@ -143,6 +156,8 @@ type Memory struct {
 	Heads []HeadAt `json:"-"`
 	// Commands are those of the last days, oldest first. They are filled from the table commands, not kept here.
 	Commands []Command `json:"-"`
+	// Turn is the base branch for which this pull request has the turn to be brought up to date; see NeedTurn.
+	Turn string `json:"turn,omitempty"`
 	// Looks counts the passes in a row that found mergeability unknown where it mattered.
 	Looks int `json:"looks,omitempty"`
 	// Intents is the ledger's newest row of each kind and target. It is filled from the ledger, not kept here.
