@@ -99,6 +99,7 @@ type facts struct {
 	values   map[string]any
 	latest   []pull.Check
 	opinions *opinions
+	owners   *owned // nil until somebody asks
 	vars     cel.PartialActivation
 }
 
