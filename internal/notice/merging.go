@@ -18,7 +18,7 @@ func checkClause(r policy.Reason) string {
 		if !r.Until.IsZero() {
 			s += ", though nothing has happened since " + r.Until.UTC().Format("2006-01-02 15:04:05") + " UTC"
 		}
-		return s + ": what would start them may have left this change out (a filter of paths or branches, a workflow that waits to be approved, an App that is not installed), so a new commit or somebody who can start them is needed"
+		return s + "; a filter of paths, a workflow that waits to be approved or an App that is not installed may be why"
 	case policy.CheckForged:
 		s := requiredChecks(r.Names) + " counts only when " + or(app, "another App") + " reports it"
 		if who := plain(r.Value, maxName); who != "" {
@@ -72,20 +72,20 @@ func mergeClause(r policy.Reason) string {
 		return s + ", until somebody says /unhold"
 
 	case policy.IsBehind:
-		return "it has to be brought up to date with " + base + " first"
+		return "it has to be brought up to date with " + or(plain(r.Branch, maxName), "its base") + " first"
 	case policy.NotForward:
-		return base + " has commits that this branch lacks, so it can't be moved forward to it; the branch has to be brought up to date first"
+		return "the branch " + base + " has commits that this branch lacks, so it can't be moved forward to it; the branch has to be brought up to date first"
 	case policy.Updating:
 		if r.Method == pull.Rebase {
 			return "it is being rebased on " + base + "; then it is checked once more"
 		}
-		return base + " is being merged into it; then it is checked once more"
+		return "it is being brought up to date with " + base + "; then it is checked once more"
 	case policy.Updated:
 		return "it was brought up to date with " + base + " a moment ago; GitHub does not show it yet"
 	case policy.UpdatedFor:
 		return fmt.Sprintf("it has to be brought up to date with %s first, after #%d, whose turn it is", base, r.Count)
 	case policy.UpdatedMuch:
-		return fmt.Sprintf("%s moves faster than it can be checked: it was brought up to date %s lately", base, counted(r.Count, "time", "times")) + triedAgain(r.Until)
+		return fmt.Sprintf("the branch %s moves faster than this can be checked: it was brought up to date %s lately", base, counted(r.Count, "time", "times")) + triedAgain(r.Until)
 
 	case policy.GitHubCheckFailed:
 		return "GitHub requires checks that failed: " + names(r.Names)

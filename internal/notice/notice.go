@@ -243,7 +243,7 @@ func Why(v policy.Verdict, a pull.Action) string {
 			match = rule.Section == "merge" && rule.Name != ""
 		}
 		for _, r := range rule.Why {
-			if r.Code == policy.RuleEffect && r.Verb == string(a.Kind) && r.Value == a.Target || r.Code == policy.RuleWithdraws && a.Kind == pull.Unapprove {
+			if r.Code == policy.RuleEffect && r.Verb == string(a.Kind) && r.Text == a.Target || r.Code == policy.RuleWithdraws && a.Kind == pull.Unapprove {
 				return finish(clause(r))
 			}
 		}

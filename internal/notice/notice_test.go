@@ -37,6 +37,36 @@ func full(c policy.Code) policy.Reason {
 		r.Text = "Merge commits are not allowed on this repository."
 	case policy.ConditionError:
 		r.Value = "division by zero"
+	case policy.MergeNotAsked, policy.CheckForged:
+		r.Verb, r.Value, r.Names = "merge", "forge", []string{"lint"}
+	case policy.Held:
+		r.Text = "waits for the release"
+	case policy.MergeLabelUnknown:
+		r.Text = "GitHub does not tell who set it"
+	case policy.MergeOrderOld:
+		r.Value = "0000000"
+	case policy.GitHubApprovals:
+		r.Count, r.Value = 2, "1"
+	case policy.GitHubRules:
+		r.Text = "the credentials may not read them"
+	case policy.GitHubThreads, policy.InQueue:
+		r.Count = 2
+	case policy.UpdatedFor, policy.UpdatedMuch:
+		r.Count = 5
+	case policy.GitHubSignatures:
+		r.Names = []string{"def5678"}
+	case policy.GitHubDeployments:
+		r.Names = []string{"staging"}
+	case policy.GitHubOther:
+		r.Names = []string{"required_linear_something"}
+	case policy.BranchInUse:
+		r.Names, r.Branch, r.Value = []string{"#12", "#13"}, "door", "main"
+	case policy.RuleEffect, policy.RuleOnce:
+		r.Label, r.Verb, r.Text = "welcome", string(pull.Assign), "alice"
+	case policy.RuleHolds, policy.RuleHoldsNot, policy.RuleOwnPull, policy.RuleAsksMerge:
+		r.Label = "patch updates merge themselves"
+	case policy.ReadyToMerge:
+		r.Names = []string{"docs (skipped)"}
 	case policy.AnyOf:
 		r.Any = []policy.Reason{{Code: policy.ApprovalMissing, SHA: r.SHA}, {Code: policy.LabelMissing, Label: "trivial"}}
 	}
@@ -338,7 +368,7 @@ func TestWhy(t *testing.T) {
 	if got, want := Why(v, v.Actions[0]), "Add the label “docs”: its condition (files: docs/**) holds."; got != want {
 		t.Errorf("Why = %q, want %q", got, want)
 	}
-	merged := decide(t, usual+"  delete-branch: true\n", world(func(s *pull.Snapshot) { s.State, s.MergedBy = pull.Merged, us }),
+	merged := decide(t, usual+"  delete-branch: true\n", world(func(s *pull.Snapshot) { s.State, s.MergedBy, s.Known.Dependents = pull.Merged, us, &pull.Pulls{} }),
 		pull.Memory{Intents: []pull.Intent{{Action: pull.Action{Kind: pull.Merge, Target: string(head)}, Status: pull.Done}}})
 	if got, want := Why(merged, merged.Actions[0]), "The branch door is merged, so it is deleted."; got != want {
 		t.Errorf("Why = %q, want %q", got, want)

@@ -14,9 +14,9 @@ func ruleClause(r policy.Reason) string {
 	case policy.RuleHoldsNot:
 		return "the rule " + name + " does not hold"
 	case policy.RuleEffect:
-		return "the rule " + name + " holds, so this is done: " + act(pull.Action{Kind: pull.ActionKind(r.Verb), Target: r.Value, SHA: pull.SHA(r.Value)})
+		return "the rule " + name + " holds, so this is done: " + act(pull.Action{Kind: pull.ActionKind(r.Verb), Target: r.Text, SHA: pull.SHA(r.Text)})
 	case policy.RuleOnce:
-		return "the rule " + name + " has done this once, and somebody has undone it since, so it stays so: " + act(pull.Action{Kind: pull.ActionKind(r.Verb), Target: r.Value, SHA: pull.SHA(r.Value)})
+		return "the rule " + name + " has done this once, and somebody has undone it since, so it stays so: " + act(pull.Action{Kind: pull.ActionKind(r.Verb), Target: r.Text, SHA: pull.SHA(r.Text)})
 	case policy.RuleOwnPull:
 		return "the service has opened this pull request itself, so it can't approve it as the rule " + name + " asks"
 	case policy.RuleWithdraws:

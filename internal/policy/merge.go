@@ -3,7 +3,6 @@ package policy
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -828,4 +827,3 @@ func (p *Policy) mergesByRule() bool {
 		return slices.ContainsFunc(r.do, func(e effect) bool { return e.kind == effectMerge })
 	})
 }
-

@@ -42,6 +42,9 @@ func (r *reader) body(e entry, m *messageRule) {
 	}
 	keys, _ := r.mapping(e.value, "body", bodyKeys, false)
 	m.body = fromBetween
+	if len(keys) == 0 && len(r.problems) == 0 {
+		r.say(e.at, `For example, "{ between: ["<!-- commit -->", "<!-- /commit -->"] }".`, "body does not say what it is made of.")
+	}
 	for _, k := range keys {
 		marks := r.items(k, "between", 2)
 		var texts []string
@@ -80,7 +83,7 @@ func (d *decider) message(m messageRule, method pull.MergeMethod) (title, body s
 	}
 	s := d.s
 	if m.title != "" {
-		title = oneLine(s.Title)
+		title = tidyLine(s.Title)
 		if m.title == fromCommits && len(commits) == 1 && !d.s.Known.Commits.Truncated {
 			subject, _ := parts(commits[0].Message)
 			title = or(subject, title)
@@ -99,7 +102,7 @@ func (d *decider) message(m messageRule, method pull.MergeMethod) (title, body s
 	case fromBetween:
 		body = withoutComments(between(s.Body, m.open, m.close))
 	case fromCommits:
-		body = listed(commits)
+		body = ofCommits(commits)
 		if d.s.Known.Commits.Truncated {
 			body += "\n\n…"
 		}
@@ -115,8 +118,8 @@ func (d *decider) message(m messageRule, method pull.MergeMethod) (title, body s
 	return title, body, body == ""
 }
 
-// listed is what several commits say, as GitHub lists them; of a single one, what follows its first line.
-func listed(commits []pull.Commit) string {
+// ofCommits is what several commits say, as GitHub lists them; of a single one, what follows its first line.
+func ofCommits(commits []pull.Commit) string {
 	var out []string
 	for _, c := range commits {
 		subject, rest := parts(c.Message)
@@ -137,7 +140,7 @@ func listed(commits []pull.Commit) string {
 // parts divides a commit's message into its first line and the rest.
 func parts(message string) (subject, rest string) {
 	subject, rest, _ = strings.Cut(strings.TrimSpace(readable(message)), "\n")
-	return oneLine(subject), strings.TrimSpace(rest)
+	return tidyLine(subject), strings.TrimSpace(rest)
 }
 
 // between returns what stands between the first pair of marks, or "".
@@ -194,8 +197,8 @@ func readable(text string) string {
 	return text
 }
 
-// oneLine cleans a text for one line.
-func oneLine(text string) string { return strings.Join(strings.Fields(readable(text)), " ") }
+// tidyLine cleans a text for one line.
+func tidyLine(text string) string { return strings.Join(strings.Fields(readable(text)), " ") }
 
 var (
 	coAuthorLine = regexp.MustCompile(`(?im)^co-authored-by:[ \t]*(.+?)[ \t]*$\n?`)
@@ -231,13 +234,13 @@ func (d *decider) coAuthors(commits []pull.Commit, named []string) []string {
 		return false
 	}
 	add := func(written string) {
-		m := writtenForm.FindStringSubmatch(oneLine(written))
+		m := writtenForm.FindStringSubmatch(tidyLine(written))
 		if m != nil && len(out) < maxCoAuthors && !skip(m[2]) {
 			out = append(out, fmt.Sprintf("Co-authored-by: %s <%s>", m[1], m[2]))
 		}
 	}
 	for _, c := range commits {
-		m := writtenForm.FindStringSubmatch(oneLine(c.Written))
+		m := writtenForm.FindStringSubmatch(tidyLine(c.Written))
 		switch {
 		case c.Author.ID == 0:
 			add(c.Written)

@@ -15,8 +15,6 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
-
-	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
 // Bounds of a file. They are far beyond what anyone writes by hand, and keep what a file costs small.

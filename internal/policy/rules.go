@@ -199,8 +199,8 @@ func (r *reader) effect(n ast.Node) (effect, bool) {
 const (
 	RuleHolds     Code = "rule_holds"      // Label: the rule
 	RuleHoldsNot  Code = "rule_holds_not"  // Label
-	RuleEffect    Code = "rule_effect"     // Label; Verb: the kind of action; Value: its target
-	RuleOnce      Code = "rule_once"       // Label; Verb: what was done before, and has been undone since
+	RuleEffect    Code = "rule_effect"     // Label; Verb: the kind of action; Text: its target
+	RuleOnce      Code = "rule_once"       // Label; Verb, Text: what was done before, and has been undone since
 	RuleOwnPull   Code = "rule_own_pull"   // Label: the service can't approve what it has opened itself
 	RuleWithdraws Code = "rule_withdraws"  // the service's approval is taken back: no rule asks for it any more
 	RuleAsksMerge Code = "rule_asks_merge" // Label
@@ -253,12 +253,12 @@ func (d *decider) ruleDoes(out *Rule, rule *freeRule, cond *Node) {
 		case in.Status == pull.Done && d.now.Before(in.DoneAt.Add(settle)):
 			d.lookAt(in.DoneAt.Add(settle)) // GitHub may be showing what was before
 		case in.Status == pull.Done:
-			say(Reason{Code: RuleOnce, Verb: string(a.Kind), Value: a.Target})
+			say(Reason{Code: RuleOnce, Verb: string(a.Kind), Text: a.Target})
 		default:
 			refused := Rule{}
 			if d.want(&refused, a) {
 				out.Outcome = RuleDoes
-				say(Reason{Code: RuleEffect, Verb: string(a.Kind), Value: a.Target})
+				say(Reason{Code: RuleEffect, Verb: string(a.Kind), Text: a.Target})
 				return
 			}
 			out.Outcome = Withheld
@@ -353,7 +353,7 @@ func (d *decider) fill(text string) string {
 	if !loginForm.MatchString(author) {
 		author = "author"
 	}
-	return strings.NewReplacer("{author}", author, "{number}", strconv.Itoa(d.s.Number), "{base}", strings.ReplaceAll(oneLine(d.s.Base.Name), "`", "")).Replace(text)
+	return strings.NewReplacer("{author}", author, "{number}", strconv.Itoa(d.s.Number), "{base}", strings.ReplaceAll(tidyLine(d.s.Base.Name), "`", "")).Replace(text)
 }
 
 // approvedByUs reports whether the service's own approval of the head is in force.

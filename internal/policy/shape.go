@@ -68,6 +68,4 @@ var (
 	fileKeys     = keysOf[fileShape]()
 	selectorKeys = keysOf[selectorShape]()
 	labelKeys    = keysOf[labelShape]()
-	checksKeys   = keysOf[checksShape]()
-	mergeKeys    = keysOf[mergeShape]()
 )

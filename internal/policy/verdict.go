@@ -111,9 +111,9 @@ const (
 	Withheld      Outcome = "withheld" // GitHub refused it lately
 	MergeNow      Outcome = "merge"
 	MergeWaits    Outcome = "waits"
-	MergeQueue    Outcome = "enqueue"  // put into GitHub's merge queue
-	MergeDequeue  Outcome = "dequeue"  // taken out of it
-	MergeUpdate   Outcome = "update"   // brought up to date with its base
+	MergeQueue    Outcome = "enqueue" // put into GitHub's merge queue
+	MergeDequeue  Outcome = "dequeue" // taken out of it
+	MergeUpdate   Outcome = "update"  // brought up to date with its base
 	BranchDelete  Outcome = "delete"
 	BranchKept    Outcome = "kept"
 	RuleDoes      Outcome = "does" // does something now
