@@ -122,6 +122,9 @@ func (c *call) graphql() (reply, *apiError) {
 	if in := c.auth.token.inst; in != nil && in.suspended {
 		return reply{}, refuse(403, "This installation has been suspended")
 	}
+	if over := c.beyond(q.op.SelectionSet); len(over) > 0 {
+		return ok(object{"errors": over})
+	}
 	x := &gqlExec{c: c, s: c.s, vars: q.Variables, merges: map[*PR]*mergeAnswer{}}
 	x.cost = max(1, (x.requests(q.op.SelectionSet, 1)+50)/100)
 	if x.nodes > nodeLimit {
@@ -414,6 +417,9 @@ func typeName(v any) string {
 	case stateCount:
 		return v.typ
 	}
+	if typ := peopleTypes(v); typ != "" {
+		return typ
+	}
 	panic(fmt.Sprintf("githubtest: GraphQL has no type for %T", v))
 }
 
@@ -443,9 +449,9 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 		if f.Name == "login" {
 			return of.Login
 		}
-		return x.ofUser(of.User, f)
+		return x.ofUser(of.User, f, args)
 	case *User:
-		return x.ofUser(of, f)
+		return x.ofUser(of, f, args)
 	case *App:
 		switch f.Name {
 		case "id":
@@ -473,6 +479,8 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 			return x.commit(of.repo, of.repo.refs[of.name])
 		case "repository":
 			return of.repo
+		case "refUpdateRule", "branchProtectionRule":
+			return x.ofRefMore(of, f)
 		}
 	case gitObject:
 		return x.ofObject(of, f)
@@ -555,7 +563,7 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 			return map[string]string{"removed": "DELETED"}[of.status] + map[bool]string{true: strings.ToUpper(of.status)}[of.status != "removed"]
 		}
 	case *Review:
-		return x.ofReview(of, f)
+		return x.ofReview(of, f, args, path)
 	case *Comment:
 		return x.ofComment(of, f)
 	case *event:
@@ -597,6 +605,9 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 		}
 		return nil
 	}
+	if peopleTypes(of) != "" {
+		return x.ofPeople(of, f, args, path)
+	}
 	panic(fmt.Sprintf("githubtest: GraphQL: nothing resolves %s of %s", f.Name, typeName(of)))
 }
 
@@ -636,6 +647,8 @@ func (x *gqlExec) ofQuery(f *ast.Field, args map[string]any, path []any) any {
 			return nil
 		}
 		return u
+	case "search":
+		return x.search(f, args, path)
 	}
 	return nil
 }
@@ -643,7 +656,7 @@ func (x *gqlExec) ofQuery(f *ast.Field, args map[string]any, path []any) any {
 func (x *gqlExec) byID(id string, f *ast.Field, path []any) any {
 	v := x.s.nodes[id]
 	switch v.(type) {
-	case *User, *App, *Label, *Review, *Comment, *Check, *suite, *Status, *event:
+	case *User, *App, *Label, *Review, *Comment, *Thread, *ReviewComment, *Check, *suite, *Status, *event:
 		return v
 	}
 	if r, ok := v.(*Repo); ok && x.sees(r) {
@@ -677,7 +690,7 @@ func (x *gqlExec) forbidden(r *Repo, permission string, path []any, f *ast.Field
 	return true
 }
 
-func (x *gqlExec) ofUser(u *User, f *ast.Field) any {
+func (x *gqlExec) ofUser(u *User, f *ast.Field, args map[string]any) any {
 	switch f.Name {
 	case "id":
 		return u.nodeID
@@ -695,6 +708,14 @@ func (x *gqlExec) ofUser(u *User, f *ast.Field) any {
 		return u.json().(object)["avatar_url"]
 	case "createdAt":
 		return u.createdAt
+	case "status":
+		if u.busy {
+			return userStatus{u}
+		}
+	case "team":
+		if t := u.team(text(args["slug"])); t != nil {
+			return t
+		}
 	}
 	return nil
 }
@@ -753,6 +774,11 @@ func (x *gqlExec) ofRepo(r *Repo, f *ast.Field, args map[string]any, path []any)
 			return nil
 		}
 		return r.parent
+	case "mergeQueue":
+		if x.forbidden(r, "merge_queues:read", path, f) {
+			return nil
+		}
+		return x.queue(r, text(args["branch"]))
 	case "object":
 		if x.forbidden(r, readContents, path, f) {
 			return nil
@@ -980,7 +1006,15 @@ func (x *gqlExec) ofCommit(c commitOf, f *ast.Field, args map[string]any, path [
 		_, _, n := diff()
 		return n
 	case "authors":
-		return x.page(f, args, path, "GitActor", []any{gitActor{c.author}}, nil)
+		list := []any{gitActor{c.author}}
+		for _, s := range c.coAuthors() {
+			list = append(list, gitActor{s})
+		}
+		return x.page(f, args, path, "GitActor", list, nil)
+	case "signature":
+		if c.signed {
+			return gitSignature{c.commit}
+		}
 	case "parents":
 		list := []any{}
 		for _, p := range c.parents {
@@ -1198,7 +1232,7 @@ func (x *gqlExec) ofPull(pr *PR, f *ast.Field, args map[string]any, path []any) 
 	case "statusCheckRollup":
 		return x.rollup(pr.repo, pr.headSHA, path, f)
 	}
-	return nil
+	return x.ofPullMore(pr, f, args, path)
 }
 
 // timelineOf is the timeline, only of some types when types are given.
@@ -1230,8 +1264,17 @@ func who(u *User) any {
 	return u
 }
 
-func (x *gqlExec) ofReview(rv *Review, f *ast.Field) any {
+func (x *gqlExec) ofReview(rv *Review, f *ast.Field, args map[string]any, path []any) any {
 	switch f.Name {
+	case "editor":
+		return who(rv.editor)
+	case "lastEditedAt":
+		return rv.edited
+	case "reactionGroups":
+		return groupsOf(rv.written)
+	case "comments":
+		list := slices.DeleteFunc(rv.pr.threadComments(), func(c *ReviewComment) bool { return c.review != rv })
+		return x.page(f, args, path, "PullRequestReviewComment", anys(list), nil)
 	case "databaseId":
 		return rv.id
 	case "fullDatabaseId":
@@ -1280,11 +1323,12 @@ func (x *gqlExec) ofComment(k *Comment, f *ast.Field) any {
 		return k.created
 	case "updatedAt":
 		return k.updated
+	case "editor":
+		return who(k.editor)
 	case "lastEditedAt":
-		if k.updated.Equal(k.created) {
-			return nil
-		}
-		return k.updated
+		return k.edited
+	case "reactionGroups":
+		return groupsOf(k.written)
 	case "authorAssociation":
 		return k.repo.association(k.author)
 	case "url":

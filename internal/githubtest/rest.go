@@ -140,6 +140,7 @@ func init() {
 			return "check.update", fmt.Sprintf("%s=%s on %s", name, cmp.Or(text(in["conclusion"]), text(in["status"])), c.where()), sha
 		}},
 	}
+	routes = append(routes, readRoutes...)
 	for _, rt := range routes {
 		rt.parts = strings.Split(strings.Trim(rt.pattern, "/"), "/")
 	}

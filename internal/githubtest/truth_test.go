@@ -229,7 +229,9 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 		repo + "/contents/{path}", repo + "/branches/{branch}", repo + "/branches/{branch}/protection", repo + "/rules/branches/{branch}", repo + "/codeowners/errors", repo + "/git/ref/{ref}", repo + "/git/refs/{ref}",
 		repo + "/commits/{ref}", repo + "/commits/{ref}/status", repo + "/commits/{ref}/statuses", repo + "/commits/{ref}/check-runs", repo + "/commits/{ref}/check-suites",
 		repo + "/commits/{commit_sha}/pulls", repo + "/pulls", repo + "/pulls/{pull_number}", repo + "/pulls/{pull_number}/files", repo + "/pulls/{pull_number}/commits",
-		repo + "/pulls/{pull_number}/reviews", repo + "/pulls/{pull_number}/merge", repo + "/pulls/{pull_number}/update-branch",
+		"/orgs/{org}/teams/{team_slug}/members", repo + "/pulls/{pull_number}/requested_reviewers", repo + "/pulls/{pull_number}/comments",
+		repo + "/pulls/comments/{comment_id}", repo + "/pulls/comments/{comment_id}/reactions", repo + "/issues/comments/{comment_id}/reactions",
+		repo + "/compare/{basehead}", repo + "/pulls/{pull_number}/reviews", repo + "/pulls/{pull_number}/merge", repo + "/pulls/{pull_number}/update-branch",
 		repo + "/labels", repo + "/labels/{name}", repo + "/issues/{issue_number}/labels", repo + "/issues/{issue_number}/labels/{name}",
 		repo + "/issues/{issue_number}/comments", repo + "/issues/comments/{comment_id}", repo + "/statuses/{sha}", repo + "/check-runs", repo + "/check-runs/{check_run_id}",
 	})
@@ -247,7 +249,21 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 	w.repo.Status(pr.Head(), "lint", "success", w.bob)
 	w.repo.Protect("other", &githubtest.Protection{Reviews: 1, Checks: []githubtest.RequiredCheck{{Context: "x", App: w.ci}}})
 	w.repo.Branch("other", "main", w.bob)
-	w.repo.Rules("other", githubtest.Ruleset{Checks: []string{"x"}, MergeQueue: true})
+	w.repo.Rules("other", githubtest.Ruleset{
+		Checks: []string{"x"}, Required: []githubtest.RequiredCheck{{Context: "y", App: w.ci}}, Strict: true, Approvals: 1, CodeOwners: true, LastPush: true,
+		Conversation: true, Signatures: true, Linear: true, Locked: true, Methods: []string{"squash"}, Deployments: []string{"staging"},
+		Others: []string{"non_fast_forward", "deletion"}, MergeQueue: true,
+	})
+	team := w.Team("octo/crew").Add(w.carol)
+	pr.RequestReview(w.alice, w.bob)
+	pr.RequestTeam(w.alice, team, w.Team("octo/core").Under(team).Add(w.bob))
+	pr.Assign(w.alice, w.bob)
+	pr.Milestone(w.alice, "v1")
+	thread := pr.CommentOnLine(w.carol, "docs/a.md", 1, "Why?")
+	thread.Reply(w.alice, "Because.")
+	thread.First().React(w.alice, "+1")
+	pr.Comment(w.bob, "hi").React(w.carol, "eyes")
+	w.repo.PushCommit("topic", w.alice, githubtest.Commit{Verified: true, CoAuthors: []*githubtest.User{w.bob}})
 	w.repo.Push("main", map[string]string{".github/CODEOWNERS": "* @bob @nobody\n"}, "owners", w.bob)
 	w.repo.Push("main", map[string]string{"z": "z\n"}, "z", w.bob)
 	w.repo.Grant(w.carol, githubtest.CanAdmin)
@@ -311,6 +327,14 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 		{person, "GET", "/repos/octo/app/pulls/1/files", nil},
 		{person, "GET", "/repos/octo/app/pulls/1/commits", nil},
 		{person, "GET", "/repos/octo/app/pulls/1/reviews", nil},
+		{person, "GET", "/orgs/octo/teams/crew/members", nil},
+		{person, "GET", "/repos/octo/app/pulls/1/requested_reviewers", nil},
+		{person, "GET", "/repos/octo/app/pulls/1/comments", nil},
+		{person, "GET", "/repos/octo/app/pulls/comments/1950000001", nil},
+		{person, "GET", "/repos/octo/app/pulls/comments/1950000001/reactions", nil},
+		{person, "GET", "/repos/octo/app/issues/comments/970000001/reactions", nil},
+		{person, "GET", "/repos/octo/app/compare/main...topic", nil},
+		{person, "GET", "/repos/octo/app/compare/main...nope", nil},
 		{person, "POST", "/repos/octo/app/pulls/1/reviews", obj{"event": "APPROVE"}},
 		{person, "GET", "/repos/octo/app/pulls/1/merge", nil},
 		{person, "PATCH", "/repos/octo/app/pulls/1", obj{"title": "Better", "body": ""}},
@@ -396,6 +420,19 @@ func TestPayloadsHaveWhatGitHubSends(t *testing.T) {
 	pr.ConvertToDraft(w.alice)
 	pr.MarkReady(w.alice)
 	pr.Edit(w.alice, "New", "")
+	pr.RequestReview(w.alice, w.bob)
+	pr.Unrequest(w.alice, w.bob)
+	pr.Assign(w.alice, w.bob)
+	pr.Unassign(w.alice, w.bob)
+	thread := pr.CommentOnLine(w.bob, "a", 1, "?")
+	thread.First().Edit(w.bob, "??")
+	thread.Resolve(w.bob)
+	thread.Unresolve(w.bob)
+	w.repo.Rules("main", githubtest.Ruleset{Checks: []string{"test"}, MergeQueue: true})
+	w.repo.Check(pr.Head(), w.ci, "test", "completed", "success")
+	pr.Enqueue(w.bob)
+	pr.Dequeue(w.bob)
+	w.repo.Rules("main", githubtest.Ruleset{})
 	w.repo.Push("topic", map[string]string{"b": "b"}, "b", w.alice)
 	w.repo.Status(pr.Head(), "lint", "success", w.bob)
 	w.repo.Check(pr.Head(), w.ci, "test", "completed", "success")
@@ -452,8 +489,8 @@ func TestPayloadsHaveWhatGitHubSends(t *testing.T) {
 		}
 	}
 	t.Logf("sent: %v", names)
-	if len(seen) < 20 {
-		t.Errorf("compared %d kinds of events, want at least 20", len(seen))
+	if len(seen) < 29 {
+		t.Errorf("compared %d kinds of events, want at least 29", len(seen))
 	}
 }
 

@@ -54,7 +54,7 @@ func newWorld(t *testing.T) *world {
 	w.ci = s.App("ci", githubtest.AppOptions{Permissions: map[string]string{"checks": "write"}})
 	w.self = s.App("pr-manager", githubtest.AppOptions{
 		Permissions: map[string]string{"checks": "write", "contents": "write", "pull_requests": "write", "issues": "write", "statuses": "write"},
-		Events:      []string{"pull_request", "pull_request_review", "issue_comment", "check_run", "check_suite", "status", "push", "create", "delete", "label", "repository"},
+		Events:      []string{"pull_request", "pull_request_review", "issue_comment", "check_run", "check_suite", "status", "push", "create", "delete", "label", "repository", "pull_request_review_comment", "pull_request_review_thread", "merge_group"},
 	})
 	w.install = w.self.Install(w.repo.Owner())
 	w.hook = w.self.Hook(githubtest.HookOptions{URL: "http://service.test/webhook", Secret: "a secret of some length"})
