@@ -123,7 +123,7 @@ const neverStarted = 5 * time.Minute
 // quietSince is when something last happened to the head that checks follow from: it was pushed, or one of them started.
 func (f *facts) quietSince() time.Time {
 	at := f.s.UpdatedAt // it is not older than the push
-	for _, h := range f.was.Heads {
+	for _, h := range f.heads {
 		if h.SHA == f.s.Head.SHA {
 			at = h.At
 		}

@@ -117,6 +117,7 @@ func (d *decider) decide() {
 		return
 	}
 	d.f = newFacts(d.p, d.s, &d.next, d.now)
+	d.f.heads = d.was.Heads
 	d.commands()
 	switch d.v.State {
 	case Merged:

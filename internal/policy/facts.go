@@ -94,7 +94,8 @@ type facts struct {
 	p     *Policy
 	was   *pull.Memory // with what commands have put in force
 	now   time.Time
-	needs []pull.Need // that a result has turned out to depend on
+	heads []pull.HeadAt // since when the head is where it is
+	needs []pull.Need   // that a result has turned out to depend on
 
 	values   map[string]any
 	latest   []pull.Check
