@@ -24,11 +24,14 @@ import (
 //go:embed schema.graphql
 var schemaText string
 
+//go:embed mutations.graphql
+var mutationsText string
+
 // Schema is the text of the part of GitHub's GraphQL schema that the simulation answers.
-func Schema() string { return schemaText }
+func Schema() string { return schemaText + mutationsText }
 
 var schema = sync.OnceValue(func() *ast.Schema {
-	return gqlparser.MustLoadSchema(&ast.Source{Name: "schema.graphql", Input: schemaText})
+	return gqlparser.MustLoadSchema(&ast.Source{Name: "schema.graphql", Input: Schema()})
 })
 
 // A gqlRequest is a GraphQL request, read.
@@ -135,7 +138,13 @@ func (c *call) graphql() (reply, *apiError) {
 	p := c.budget.resource(c.s, "graphql")
 	p.used += x.cost
 	c.s.usage.Points += x.cost
-	data := x.object(query{}, "Query", q.op.SelectionSet, nil)
+	var data any
+	if q.mutation() != nil {
+		data = x.object(mutation{}, "Mutation", q.op.SelectionSet, nil)
+		c.refused = len(x.errors) > 0
+	} else {
+		data = x.object(query{}, "Query", q.op.SelectionSet, nil)
+	}
 	out := object{"data": data}
 	if len(x.errors) > 0 {
 		out["errors"] = x.errors
@@ -366,6 +375,10 @@ func typeName(v any) string {
 	switch v := v.(type) {
 	case query:
 		return "Query"
+	case mutation:
+		return "Mutation"
+	case payload:
+		return v.typ
 	case rateLimit:
 		return "RateLimit"
 	case viewer:
@@ -429,6 +442,10 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 	switch of := of.(type) {
 	case query:
 		return x.ofQuery(f, args, path)
+	case mutation:
+		return x.mutate(f, args, path)
+	case payload:
+		return of.fields[f.Name]
 	case rateLimit:
 		p := x.c.budget.resource(x.s, "graphql")
 		switch f.Name {

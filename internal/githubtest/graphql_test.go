@@ -292,6 +292,9 @@ func TestEveryFieldIsAnswered(t *testing.T) {
 		if def.Kind != ast.Object || strings.HasPrefix(name, "__") || name == "Mannequin" {
 			continue
 		}
+		if name == "Mutation" || strings.HasSuffix(name, "Payload") {
+			continue // TestMutations does those
+		}
 		via, found := ways[name]
 		if !found {
 			t.Errorf("nothing leads to %s", name)

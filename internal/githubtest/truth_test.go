@@ -233,6 +233,8 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 		repo + "/pulls/comments/{comment_id}", repo + "/pulls/comments/{comment_id}/reactions", repo + "/issues/comments/{comment_id}/reactions",
 		repo + "/compare/{basehead}", repo + "/pulls/{pull_number}/reviews", repo + "/pulls/{pull_number}/merge", repo + "/pulls/{pull_number}/update-branch",
 		repo + "/labels", repo + "/labels/{name}", repo + "/issues/{issue_number}/labels", repo + "/issues/{issue_number}/labels/{name}",
+		repo + "/pulls/{pull_number}/requested_reviewers", repo + "/issues/{issue_number}/assignees", repo + "/pulls/{pull_number}/reviews/{review_id}/dismissals",
+		repo + "/check-suites/{check_suite_id}/rerequest", repo + "/actions/runs", repo + "/actions/runs/{run_id}/rerun-failed-jobs",
 		repo + "/issues/{issue_number}/comments", repo + "/issues/comments/{comment_id}", repo + "/statuses/{sha}", repo + "/check-runs", repo + "/check-runs/{check_run_id}",
 	})
 	w := newWorld(t)
@@ -270,6 +272,33 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 	hook := w.repo.Hook(w.carol, githubtest.HookOptions{URL: "http://service.test/webhook"})
 	w.events()
 	code, _ := w.Manifest("made", githubtest.AppOptions{})
+	workflows := w.App("github-actions", githubtest.AppOptions{Permissions: map[string]string{"checks": "write"}})
+	workflows.Install(w.repo.Owner(), w.repo)
+	w.repo.Check(pr.Head(), workflows, "build", "completed", "failure")
+	w.repo.Check(pr.Head(), w.ci, "test", "completed", "failure")
+	approval := pr.Review(w.bob, "approve")
+	backend := w.Team("octo/backend").Add(w.bob)
+	w.repo.GrantTeam(backend, githubtest.CanWrite)
+	var suites struct {
+		List []struct {
+			ID  int64
+			App struct{ Slug string }
+		} `json:"check_suites"`
+	}
+	if err := json.Unmarshal(w.do(w.carol.Token(), "GET", "/repos/octo/app/commits/topic/check-suites", nil).body, &suites); err != nil {
+		t.Fatal(err)
+	}
+	ofApp := map[string]string{}
+	for _, su := range suites.List {
+		ofApp[su.App.Slug] = fmt.Sprint(su.ID)
+	}
+	var workflowRuns struct {
+		List []struct{ ID int64 } `json:"workflow_runs"`
+	}
+	if err := json.Unmarshal(w.do(w.carol.Token(), "GET", "/repos/octo/app/actions/runs?check_suite_id="+ofApp["github-actions"], nil).body, &workflowRuns); err != nil || len(workflowRuns.List) != 1 {
+		t.Fatalf("workflow runs = %+v, %v", workflowRuns, err)
+	}
+	workflowRun := fmt.Sprint(workflowRuns.List[0].ID)
 
 	app, person, jwt := w.install.Token(), w.carol.Token(), token(t, w.self, time.Now(), 5*time.Minute)
 	id := fmt.Sprint(w.install.ID)
@@ -336,7 +365,21 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 		{person, "GET", "/repos/octo/app/compare/main...topic", nil},
 		{person, "GET", "/repos/octo/app/compare/main...nope", nil},
 		{person, "POST", "/repos/octo/app/pulls/1/reviews", obj{"event": "APPROVE"}},
+		{person, "POST", "/repos/octo/app/pulls/1/requested_reviewers", obj{"reviewers": []string{"bob"}, "team_reviewers": []string{"backend"}}},
+		{person, "POST", "/repos/octo/app/pulls/1/requested_reviewers", obj{"reviewers": []string{"alice"}}},
+		{person, "POST", "/repos/octo/app/pulls/1/requested_reviewers", obj{"reviewers": []string{"mallory"}}},
+		{person, "DELETE", "/repos/octo/app/pulls/1/requested_reviewers", obj{"reviewers": []string{"bob"}, "team_reviewers": []string{"backend"}}},
+		{person, "DELETE", "/repos/octo/app/pulls/1/requested_reviewers", obj{}},
+		{person, "POST", "/repos/octo/app/issues/1/assignees", obj{"assignees": []string{"bob", "mallory"}}},
+		{person, "DELETE", "/repos/octo/app/issues/1/assignees", obj{"assignees": []string{"bob"}}},
+		{person, "PUT", fmt.Sprintf("/repos/octo/app/pulls/1/reviews/%d/dismissals", approval.ID()), obj{"message": "It was pushed to."}},
+		{person, "PUT", fmt.Sprintf("/repos/octo/app/pulls/1/reviews/%d/dismissals", approval.ID()), obj{"message": "It was pushed to."}},
+		{person, "PUT", "/repos/octo/app/pulls/1/reviews/1/dismissals", obj{"message": "It was pushed to."}},
+		{person, "POST", "/repos/octo/app/check-suites/" + ofApp["ci"] + "/rerequest", nil},
+		{person, "GET", "/repos/octo/app/actions/runs?check_suite_id=" + ofApp["github-actions"], nil},
+		{person, "POST", "/repos/octo/app/actions/runs/" + workflowRun + "/rerun-failed-jobs", nil},
 		{person, "GET", "/repos/octo/app/pulls/1/merge", nil},
+		{person, "PATCH", "/repos/octo/app/git/refs/heads/main", obj{"sha": pr.Head()}},
 		{person, "PATCH", "/repos/octo/app/pulls/1", obj{"title": "Better", "body": ""}},
 		{person, "PUT", "/repos/octo/app/pulls/1/update-branch", nil},
 		{person, "PUT", "/repos/octo/app/pulls/1/update-branch", nil},
@@ -356,8 +399,8 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 		{person, "DELETE", "/repos/octo/app/issues/comments/970000001", nil},
 		{person, "POST", "/repos/octo/app/statuses/" + pr.Head(), obj{"state": "pending"}},
 		{app, "POST", "/repos/octo/app/check-runs", obj{"name": "pr-manager", "head_sha": pr.Head()}},
-		{app, "PATCH", "/repos/octo/app/check-runs/128620231", obj{"status": "completed", "conclusion": "success", "output": obj{"title": "t", "summary": "s"}}},
-		{app, "GET", "/repos/octo/app/check-runs/128620231", nil},
+		{app, "PATCH", "/repos/octo/app/check-runs/128620234", obj{"status": "completed", "conclusion": "success", "output": obj{"title": "t", "summary": "s"}}},
+		{app, "GET", "/repos/octo/app/check-runs/128620234", nil},
 		{person, "PUT", "/repos/octo/app/pulls/1/merge", obj{"sha": strings.Repeat("1", 40)}},
 		{person, "PUT", "/repos/octo/app/pulls/1/merge", nil},
 		{person, "PUT", "/repos/octo/app/pulls/1/merge", nil},

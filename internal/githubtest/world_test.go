@@ -470,7 +470,7 @@ func TestWritesAndTheirJournal(t *testing.T) {
 		"✓201 pr-manager[bot] comment.create octo/app#1",
 		"✓200 pr-manager[bot] comment.update 970000001 on octo/app",
 		"✓204 pr-manager[bot] comment.delete 970000001 on octo/app",
-		"✓200 pr-manager[bot] pull.update octo/app#1",
+		"✓200 pr-manager[bot] pull.update title=Better on octo/app#1",
 		"✓200 pr-manager[bot] merge merge on octo/app#1",
 		"✓204 pr-manager[bot] branch.delete topic on octo/app",
 	})
