@@ -1234,7 +1234,17 @@ func (x *gqlExec) ofPull(pr *PR, f *ast.Field, args map[string]any, path []any) 
 		}
 		return x.page(f, args, path, "PullRequestReview", anys(list), nil)
 	case "comments":
-		return x.page(f, args, path, "IssueComment", anys(pr.comments()), nil)
+		list := pr.comments()
+		if order, ok := args["orderBy"].(map[string]any); ok {
+			slices.SortStableFunc(list, func(a, b *Comment) int {
+				n := cmp.Or(a.updated.Compare(b.updated), cmp.Compare(a.id, b.id))
+				if order["direction"] == "DESC" {
+					n = -n
+				}
+				return n
+			})
+		}
+		return x.page(f, args, path, "IssueComment", anys(list), nil)
 	case "timelineItems":
 		list := pr.timelineOf(args["itemTypes"])
 		return x.page(f, args, path, "PullRequestTimelineItems", list, map[string]any{

@@ -241,6 +241,8 @@ func Why(v policy.Verdict, a pull.Action) string {
 			match = rule.Section == "merge" && rule.Name == ""
 		case pull.DeleteBranch, pull.Retarget:
 			match = rule.Section == "merge" && rule.Name != ""
+		case pull.AskReview:
+			match = rule.Section == "reviewers" && askedBecause(rule, a) != ""
 		}
 		for _, r := range rule.Why {
 			if r.Code == policy.RuleEffect && r.Verb == string(a.Kind) && r.Text == a.Target || r.Code == policy.RuleWithdraws && a.Kind == pull.Unapprove {
@@ -251,6 +253,8 @@ func Why(v policy.Verdict, a pull.Action) string {
 			continue
 		}
 		switch {
+		case a.Kind == pull.AskReview:
+			return askedBecause(rule, a)
 		case a.Kind == pull.AddLabel || a.Kind == pull.RemoveLabel:
 			if rule.Condition != nil {
 				verb := " holds"

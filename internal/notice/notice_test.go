@@ -37,39 +37,24 @@ func full(c policy.Code) policy.Reason {
 		r.Text = "Merge commits are not allowed on this repository."
 	case policy.ConditionError:
 		r.Value = "division by zero"
-	case policy.MergeNotAsked, policy.CheckForged:
-		r.Verb, r.Value, r.Names = "merge", "forge", []string{"lint"}
-	case policy.Held:
-		r.Text = "waits for the release"
-	case policy.MergeLabelUnknown:
-		r.Text = "GitHub does not tell who set it"
-	case policy.MergeOrderOld:
-		r.Value = "0000000"
-	case policy.GitHubApprovals:
-		r.Count, r.Value = 2, "1"
-	case policy.GitHubRules:
-		r.Text = "the credentials may not read them"
-	case policy.GitHubThreads, policy.InQueue:
-		r.Count = 2
-	case policy.UpdatedFor, policy.UpdatedMuch:
-		r.Count = 5
-	case policy.GitHubSignatures:
-		r.Names = []string{"def5678"}
-	case policy.GitHubDeployments:
-		r.Names = []string{"staging"}
-	case policy.GitHubOther:
-		r.Names = []string{"required_linear_something"}
-	case policy.BranchInUse:
-		r.Names, r.Branch, r.Value = []string{"#12", "#13"}, "door", "main"
-	case policy.RuleEffect, policy.RuleOnce:
-		r.Label, r.Verb, r.Text = "welcome", string(pull.Assign), "alice"
-	case policy.RuleHolds, policy.RuleHoldsNot, policy.RuleOwnPull, policy.RuleAsksMerge:
-		r.Label = "patch updates merge themselves"
-	case policy.ReadyToMerge:
-		r.Names = []string{"docs (skipped)"}
+	case policy.ReviewerTurn, policy.ReviewerIdle, policy.ReviewerDrawn, policy.ReviewerFull, policy.ReviewersFew:
+		r.Names, r.Count, r.Value = []string{"bob", "carol"}, 4, "2"
+	case policy.ReviewerRefused:
+		r.Names, r.Text = []string{"bob"}, "Reviews may only be requested from collaborators."
+	case policy.ReviewerUnknown:
+		r.Names, r.Text = []string{"bob"}, "there is no such account"
+	case policy.ReviewersTeam:
+		r.Names, r.Text = []string{"acme/backend"}, "there is no such team"
+	case policy.OwnersUnclear:
+		r.Text = "GitHub lists only 3000 of the 3001 changed files"
+	case policy.OwnersSkipped:
+		r.Text = `.github/CODEOWNERS:7:1: GitHub skips the line with "*.js": "js-owner" is no owner, which is written @login, @org/team or as an e-mail address.`
+	case policy.OwnersMail:
+		r.Names = []string{"docs@example.com"}
 	case policy.AnyOf:
 		r.Any = []policy.Reason{{Code: policy.ApprovalMissing, SHA: r.SHA}, {Code: policy.LabelMissing, Label: "trivial"}}
 	}
+	fullMerging(&r)
 	return r
 }
 

@@ -237,11 +237,12 @@ func mark(r policy.Result) string {
 
 func outcomeMark(o policy.Outcome) string {
 	switch o {
-	case policy.LabelAdd, policy.LabelOn, policy.LabelSettling, policy.MergeNow, policy.MergeQueue, policy.MergeUpdate, policy.BranchDelete, policy.RuleDoes, policy.RuleDone:
+	case policy.LabelAdd, policy.LabelOn, policy.LabelSettling, policy.MergeNow, policy.MergeQueue, policy.MergeUpdate, policy.BranchDelete, policy.RuleDoes, policy.RuleDone,
+		policy.ReviewersAsk, policy.ReviewersAsked:
 		return "✓"
-	case policy.LabelUnknown:
+	case policy.LabelUnknown, policy.ReviewersUnknown:
 		return "?"
-	case policy.LabelLeft, policy.LabelKeptOff, policy.Withheld:
+	case policy.LabelLeft, policy.LabelKeptOff, policy.Withheld, policy.ReviewersShort:
 		return "!"
 	}
 	return "✗"

@@ -73,7 +73,6 @@ var effectWords = []string{effectApprove, effectMerge, effectReady, effectDraft,
 
 // Bounds of the section.
 const (
-	maxRules   = 100
 	maxEffects = 10
 	maxComment = 4000
 )

@@ -86,6 +86,11 @@ type Token struct {
 	Scopes []string // of a classic one
 }
 
+// SeesTeams reports whether a classic token is shown an organization's teams.
+func (t Token) SeesTeams() bool {
+	return slices.ContainsFunc([]string{"read:org", "write:org", "admin:org"}, func(s string) bool { return slices.Contains(t.Scopes, s) })
+}
+
 // Lacks says in a few words what the token would need, "" when it has that.
 func (t Token) Lacks() string {
 	switch {
