@@ -77,11 +77,11 @@ func mergeClause(r policy.Reason) string {
 		return "the branch " + base + " has commits that this branch lacks, so it can't be moved forward to it; the branch has to be brought up to date first"
 	case policy.Updating:
 		if r.Method == pull.Rebase {
-			return "it is being rebased on " + base + "; then it is checked once more"
+			return "being rebased on " + base + "; then it is checked once more"
 		}
-		return "it is being brought up to date with " + base + "; then it is checked once more"
+		return "being brought up to date with " + base + "; then it is checked once more"
 	case policy.Updated:
-		return "it was brought up to date with " + base + " a moment ago; GitHub does not show it yet"
+		return "brought up to date with " + base + " a moment ago; GitHub does not show it yet"
 	case policy.UpdatedFor:
 		return fmt.Sprintf("it has to be brought up to date with %s first, after #%d, whose turn it is", base, r.Count)
 	case policy.UpdatedMuch:
@@ -127,9 +127,9 @@ func mergeClause(r policy.Reason) string {
 		}
 		return s
 	case policy.QueueLeft:
-		return "it was taken out of GitHub's merge queue for " + base + " without being merged, so it waits for a new commit or for somebody to ask again" + triedAgain(r.Until)
+		return "taken out of GitHub's merge queue for " + base + " without being merged, so it waits for a new commit or for somebody who asks again" + triedAgain(r.Until)
 	case policy.QueueOut:
-		return "it is being taken out of GitHub's merge queue for " + base + ", as something is missing again"
+		return "being taken out of GitHub's merge queue for " + base + ", as something is missing again"
 
 	case policy.BranchInUse:
 		s := "the branch " + plain(r.Branch, maxName) + " stays for now, as other pull requests are based on it"

@@ -57,7 +57,7 @@ func TestManual(t *testing.T) {
 			t.Errorf("the manual lacks the row\n%s", row)
 		}
 	}
-	for _, keys := range [][]string{fileKeys, labelKeys, checksKeys, requiredKeys, mergeKeys, methodKeys, bodyKeys, freeKeys, effectKeys} {
+	for _, keys := range [][]string{fileKeys, labelKeys, checksKeys, requiredKeys, mergeKeys, methodKeys, bodyKeys, freeKeys, deedKeys} {
 		for _, k := range keys {
 			if !bytes.Contains(text, []byte("`"+k+"`")) {
 				t.Errorf("the manual does not mention the key %q", k)
@@ -99,11 +99,11 @@ func generated(t *testing.T) []byte {
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Enum: wordsOf([]string{string(fromPull), string(fromCommits), string(fromNowhere)})}, between}}
 			case reflect.TypeFor[required]():
 				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, number, r.ReflectFromType(reflect.TypeFor[requiredShape]())}})
-			case reflect.TypeFor[effects]():
+			case reflect.TypeFor[deeds]():
 				one := uint64(1)
-				mapping := r.ReflectFromType(reflect.TypeFor[effectShape]())
+				mapping := r.ReflectFromType(reflect.TypeFor[deedShape]())
 				mapping.MinProperties, mapping.MaxProperties = &one, &one
-				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Enum: wordsOf(effectWords)}, mapping}})
+				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Enum: wordsOf(deedWords)}, mapping}})
 			}
 			return nil
 		},

@@ -824,6 +824,6 @@ func (d *decider) retarget(out *Rule) {
 // mergesByRule reports whether a rule of the section rules can ask for a merge.
 func (p *Policy) mergesByRule() bool {
 	return slices.ContainsFunc(p.rules, func(r freeRule) bool {
-		return slices.ContainsFunc(r.do, func(e effect) bool { return e.kind == effectMerge })
+		return slices.ContainsFunc(r.do, func(e deed) bool { return e.kind == deedMerge })
 	})
 }

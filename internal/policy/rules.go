@@ -19,13 +19,13 @@ import (
 type freeShape struct {
 	Name string `json:"name,omitempty" jsonschema:"minLength=1,maxLength=100" jsonschema_description:"What it is for, in a few words."`
 	selectorShape
-	Do effects `json:"do" jsonschema:"required" jsonschema_description:"What is done while the rule's tests hold: approve, merge, ready, draft, close, or a mapping of one of merge (the method), close (a comment), comment (its text), assign, request-review (who) to its value."`
+	Do deeds `json:"do" jsonschema:"required" jsonschema_description:"What is done while the rule's tests hold: approve, merge, ready, draft, close, or a mapping of one of merge (the method), close (a comment), comment (its text), assign, request-review (who) to its value."`
 }
 
-// effects is one effect or a list of them; an effect is a word, or a mapping of one key.
-type effects []effectShape
+// deeds is one deed or a list of them; a deed is a word, or a mapping of one key.
+type deeds []deedShape
 
-type effectShape struct {
+type deedShape struct {
 	Merge   string `json:"merge,omitempty" jsonschema:"enum=squash,enum=merge,enum=rebase,enum=fast-forward" jsonschema_description:"Asks for the merge, with this method."`
 	Comment string `json:"comment,omitempty" jsonschema:"pattern=\\S,maxLength=4000" jsonschema_description:"Writes this comment, once for each pull request. {author}, {number} and {base} are filled in."`
 	Close   string `json:"close,omitempty" jsonschema:"pattern=\\S,maxLength=4000" jsonschema_description:"Closes the pull request, with this comment."`
@@ -34,8 +34,8 @@ type effectShape struct {
 }
 
 var (
-	freeKeys   = keysOf[freeShape]()
-	effectKeys = keysOf[effectShape]()
+	freeKeys = keysOf[freeShape]()
+	deedKeys = keysOf[deedShape]()
 )
 
 // A freeRule does things while its condition holds.
@@ -44,11 +44,11 @@ type freeRule struct {
 	id   string // what the ledger and comments call it
 	pos  Pos
 	selector
-	do []effect
+	do []deed
 }
 
-// An effect is one thing that a rule does.
-type effect struct {
+// A deed is one thing that a rule does.
+type deed struct {
 	kind   string
 	pos    Pos
 	method pull.MergeMethod
@@ -58,22 +58,22 @@ type effect struct {
 
 // What a rule can do, in the words of the file.
 const (
-	effectApprove = "approve"
-	effectMerge   = "merge"
-	effectReady   = "ready"
-	effectDraft   = "draft"
-	effectClose   = "close"
-	effectComment = "comment"
-	effectAssign  = "assign"
-	effectAsk     = "request-review"
+	deedApprove = "approve"
+	deedMerge   = "merge"
+	deedReady   = "ready"
+	deedDraft   = "draft"
+	deedClose   = "close"
+	deedComment = "comment"
+	deedAssign  = "assign"
+	deedAsk     = "request-review"
 )
 
-// effectWords are the effects that need no value.
-var effectWords = []string{effectApprove, effectMerge, effectReady, effectDraft, effectClose}
+// deedWords are the deeds that need no value.
+var deedWords = []string{deedApprove, deedMerge, deedReady, deedDraft, deedClose}
 
 // Bounds of the section.
 const (
-	maxEffects = 10
+	maxDeeds   = 10
 	maxComment = 4000
 )
 
@@ -122,9 +122,9 @@ func (r *reader) freeRule(n ast.Node) freeRule {
 				r.say(k.at, "", "A rule's name has 1 to 100 characters.")
 			}
 		case "do":
-			for _, item := range r.items(k, "do", maxEffects) {
-				if eff, ok := r.effect(item); ok {
-					rule.do = append(rule.do, eff)
+			for _, item := range r.items(k, "do", maxDeeds) {
+				if done, ok := r.deed(item); ok {
+					rule.do = append(rule.do, done)
 				}
 			}
 		default:
@@ -137,8 +137,8 @@ func (r *reader) freeRule(n ast.Node) freeRule {
 	return rule
 }
 
-func (r *reader) effect(n ast.Node) (effect, bool) {
-	out := effect{pos: r.pos(n)}
+func (r *reader) deed(n ast.Node) (deed, bool) {
+	out := deed{pos: r.pos(n)}
 	if !isMapping(n) {
 		s, ok := r.text(n, "do")
 		if !ok {
@@ -146,29 +146,29 @@ func (r *reader) effect(n ast.Node) (effect, bool) {
 		}
 		out.kind = s.text
 		switch {
-		case slices.Contains(effectWords, s.text):
+		case slices.Contains(deedWords, s.text):
 			return out, true
-		case slices.Contains(effectKeys, s.text):
+		case slices.Contains(deedKeys, s.text):
 			r.say(s.at, fmt.Sprintf("For example, %q.", "{ "+s.text+": … }"), "%s needs a value.", s.text)
 		default:
-			r.say(s.at, didYouMean(s.text, append(slices.Clone(effectWords), effectComment, effectAssign, effectAsk)), "A rule can't do %q.", s.text)
+			r.say(s.at, didYouMean(s.text, append(slices.Clone(deedWords), deedComment, deedAssign, deedAsk)), "A rule can't do %q.", s.text)
 		}
 		return out, false
 	}
-	keys, ok := r.mapping(n, "An effect", effectKeys, false)
+	keys, ok := r.mapping(n, "An entry of do", deedKeys, false)
 	if !ok || len(keys) == 0 {
 		return out, false
 	}
 	if len(keys) > 1 {
-		r.say(keys[1].at, "Make it an entry of its own.", "An effect has one key.")
+		r.say(keys[1].at, "Make it an entry of its own.", "An entry of do has one key.")
 		return out, false
 	}
 	k := keys[0]
 	out.kind = k.key
 	switch k.key {
-	case effectMerge:
+	case deedMerge:
 		out.method = r.method(k.value)
-	case effectComment, effectClose:
+	case deedComment, deedClose:
 		s, ok := r.text(k.value, k.key)
 		out.text = strings.TrimSpace(s.text)
 		switch {
@@ -178,13 +178,13 @@ func (r *reader) effect(n ast.Node) (effect, bool) {
 		case utf8.RuneCountInString(out.text) > maxComment:
 			r.say(s.at, "", "This is longer than %d characters.", maxComment)
 		}
-	case effectAssign, effectAsk:
+	case deedAssign, deedAsk:
 		for _, s := range r.list(k.value, k.key) {
 			name := strings.TrimPrefix(s.text, "@")
 			switch {
-			case k.key == effectAsk && teamForm.MatchString(s.text), loginForm.MatchString(name) && (k.key == effectAssign || name != wordAuthor):
+			case k.key == deedAsk && teamForm.MatchString(s.text), loginForm.MatchString(name) && (k.key == deedAssign || name != wordAuthor):
 				out.who = append(out.who, name)
-			case k.key == effectAsk:
+			case k.key == deedAsk:
 				r.say(s.at, "Write a login (octocat) or a team (@acme/backend).", "%q can't be asked for a review.", s.text)
 			default:
 				r.say(s.at, "Write a login (octocat) or author.", "%q can't be assigned.", s.text)
@@ -219,7 +219,7 @@ func (d *decider) rules() {
 		rule := &d.p.rules[i]
 		cond := rule.evaluate(d.f)
 		out := Rule{Section: "rules", Name: rule.id, Pos: rule.pos, Condition: cond}
-		approving := slices.ContainsFunc(rule.do, func(e effect) bool { return e.kind == effectApprove })
+		approving := slices.ContainsFunc(rule.do, func(e deed) bool { return e.kind == deedApprove })
 		switch cond.Result {
 		case True:
 			approves = approves || approving
@@ -266,34 +266,34 @@ func (d *decider) ruleDoes(out *Rule, rule *freeRule, cond *Node) {
 	}
 	for _, e := range rule.do {
 		switch e.kind {
-		case effectMerge:
+		case deedMerge:
 			say(Reason{Code: RuleAsksMerge})
 			if d.asked == nil {
 				d.asked = &ask{rule: rule, cond: cond, method: e.method}
 			}
-		case effectApprove:
+		case deedApprove:
 			switch {
 			case s.Author.Same(s.Us):
 				say(Reason{Code: RuleOwnPull})
 			case head != "" && !d.approvedByUs():
 				once(pull.Action{Kind: pull.Approve, Target: head, SHA: s.Head.SHA, Body: fmt.Sprintf("The rule “%s” of the policy approves this.\n\n%s", rule.id, pull.Marker(head))})
 			}
-		case effectReady:
+		case deedReady:
 			if s.Draft {
 				once(pull.Action{Kind: pull.MarkReady, Target: head, SHA: s.Head.SHA})
 			}
-		case effectDraft:
+		case deedDraft:
 			if !s.Draft {
 				once(pull.Action{Kind: pull.MarkDraft, Target: head, SHA: s.Head.SHA})
 			}
-		case effectComment:
+		case deedComment:
 			d.comment(rule, e, once)
-		case effectClose:
+		case deedClose:
 			// The comment comes first, in a pass of its own: nothing more is done to a pull request that is closed.
 			if e.text == "" || d.comment(rule, e, once) {
 				once(pull.Action{Kind: pull.Close, Target: head, SHA: s.Head.SHA})
 			}
-		case effectAssign:
+		case deedAssign:
 			for _, login := range e.who {
 				if login == wordAuthor {
 					if login = s.Author.Login; s.Author.Type != pull.User {
@@ -304,7 +304,7 @@ func (d *decider) ruleDoes(out *Rule, rule *freeRule, cond *Node) {
 					once(pull.Action{Kind: pull.Assign, Target: login})
 				}
 			}
-		case effectAsk:
+		case deedAsk:
 			for _, name := range e.who {
 				if !strings.EqualFold(name, s.Author.Login) && !d.heardOrAsked(name) {
 					once(pull.Action{Kind: pull.AskReview, Target: name})
@@ -318,9 +318,9 @@ func (d *decider) ruleDoes(out *Rule, rule *freeRule, cond *Node) {
 }
 
 // comment writes a rule's comment, unless it is there, and reports whether it is.
-func (d *decider) comment(rule *freeRule, e effect, once func(pull.Action)) (there bool) {
+func (d *decider) comment(rule *freeRule, e deed, once func(pull.Action)) (there bool) {
 	target := "rule:" + slug(rule.id)
-	if e.kind == effectClose {
+	if e.kind == deedClose {
 		target = "close:" + slug(rule.id)
 	}
 	body := d.fill(e.text)

@@ -64,7 +64,7 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 	var settled []pull.Intent
 	known := hist
 	settled, known.Memory = settle(hist.Memory, snap, now)
-	look, err := p.Reconciler.decide(ctx, p.claim.Scope, snap, known, now)
+	look, err := p.Reconciler.decide(ctx, p.claim.Scope, snap, known, now, p.turn)
 	if err != nil {
 		return p.unseen(err)
 	}
@@ -78,6 +78,11 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 	}
 	if err := p.store.Plan(ctx, p.claim, plan); err != nil {
 		return pull.PassResult{}, fmt.Errorf("write the plan of %s: %w", p.claim.Key, err)
+	}
+	if had := hist.Memory.Turn; had != "" && had != look.Decision.Memory.Turn {
+		if err := p.store.EndTurn(ctx, p.claim, had); err != nil {
+			return pull.PassResult{}, err
+		}
 	}
 	return p.carryOut(ctx, snap, look.Decision, plan.Actions, memory, began)
 }
@@ -116,9 +121,20 @@ type Look struct {
 // (who owns a file, then who is in that team, then what they may do), so a few are enough.
 const rounds = 6
 
+// turnLasts is how long a pull request has the turn to be brought up to date: about as long as its checks may take.
+const turnLasts = time.Hour
+
+// turn takes the turn of a base branch for this pass, if nobody else has it.
+func (p *pass) turn(ctx context.Context, base string) (pull.Turn, error) {
+	if p.o.ObserveOnly {
+		return p.store.Turn(ctx, p.claim.Key.RepoID, base)
+	}
+	return p.store.TakeTurn(ctx, p.claim, base, p.store.Now().Add(turnLasts))
+}
+
 // decide resolves the policy, evaluates it, looks up what the decision turns out to need, and makes it again, until it needs
-// nothing more.
-func (r *Reconciler) decide(ctx context.Context, scope pull.Scope, s pull.Snapshot, h pull.History, now time.Time) (Look, error) {
+// nothing more. Everything is GitHub's to tell but whose turn it is.
+func (r *Reconciler) decide(ctx context.Context, scope pull.Scope, s pull.Snapshot, h pull.History, now time.Time, turn func(context.Context, string) (pull.Turn, error)) (Look, error) {
 	eff := r.policies.resolve(s, h)
 	for n := 0; ; n++ {
 		d := eff.Evaluate(s, h.Memory, now)
@@ -127,6 +143,16 @@ func (r *Reconciler) decide(ctx context.Context, scope pull.Scope, s pull.Snapsh
 		}
 		if n == rounds {
 			return Look{}, fmt.Errorf("decide about %s#%d: it still needs %v after %d rounds: a bug in the service", s.Repo.FullName(), s.Number, d.Needs, n)
+		}
+		if i := slices.IndexFunc(d.Needs, func(n pull.Need) bool { return n.Kind == pull.NeedTurn }); i >= 0 {
+			t, err := turn(ctx, d.Needs[i].Name)
+			if err != nil {
+				return Look{}, fmt.Errorf("decide about %s#%d: %w", s.Repo.FullName(), s.Number, err)
+			}
+			s.Known.Turn = &t
+			if d.Needs = slices.Delete(d.Needs, i, i+1); len(d.Needs) == 0 {
+				continue
+			}
 		}
 		var err error
 		if s, err = r.forge.Learn(ctx, scope, s, d.Needs); err != nil {
@@ -143,7 +169,9 @@ func (r *Reconciler) Look(ctx context.Context, scope pull.Scope, repo pull.Repo,
 	}
 	now := r.store.Now()
 	_, h.Memory = settle(h.Memory, s, now)
-	return r.decide(ctx, scope, s, h, now)
+	return r.decide(ctx, scope, s, h, now, func(ctx context.Context, base string) (pull.Turn, error) {
+		return r.store.Turn(ctx, s.Repo.ID, base)
+	})
 }
 
 // plan turns a decision into what is written down before anything is done: the difference between what is wanted and
@@ -161,11 +189,16 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 	if err != nil {
 		return pull.Plan{}, fmt.Errorf("keep the verdict of %s: %w", p.claim.Key, err)
 	}
+	digest := d.Verdict.Digest()
+	changes, err := changed(hist.Verdict, d.Verdict, digest)
+	if err != nil {
+		return pull.Plan{}, fmt.Errorf("keep what changed about %s: %w", p.claim.Key, err)
+	}
 	plan := pull.Plan{
 		Pull: row(p.claim.Key, s, d),
 		Verdict: pull.Verdict{
 			State: string(d.Verdict.State), Sentence: notice.Sentence(d.Verdict), Tree: tree,
-			Digest: d.Verdict.Digest(), Took: took,
+			Digest: digest, Changes: changes, Took: took,
 		},
 		Memory:  d.Memory,
 		Settled: settled,
@@ -194,6 +227,22 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 		return slices.Index(pull.ActionKinds, a.Kind) - slices.Index(pull.ActionKinds, b.Kind)
 	})
 	return plan, nil
+}
+
+// changed returns, as JSON, what is different from the verdict before; nil if nothing is that people would notice.
+func changed(was pull.Verdict, now policy.Verdict, digest string) ([]byte, error) {
+	if was.Digest == digest {
+		return nil, nil // most passes: the tree of before is not even read
+	}
+	var before policy.Verdict
+	if len(was.Tree) > 0 && json.Unmarshal(was.Tree, &before) != nil {
+		return nil, nil // of another version; what is different from it can't be told
+	}
+	list := policy.Changes(before, now)
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(list)
 }
 
 // report returns the action that brings the report up to date, and whether one is needed.
@@ -241,6 +290,11 @@ func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision,
 			res.Again = sooner(res.Again, p.store.Now().Add(time.Second))
 		case a.Kind == pull.Merge:
 			res.Again = sooner(res.Again, p.store.Now().Add(afterMerge))
+			if m.Turn != "" { // the push to the base wakes those that wait for it: they should find it free
+				if err := p.store.EndTurn(ctx, p.claim, m.Turn); err != nil {
+					return pull.PassResult{}, err
+				}
+			}
 		}
 	}
 	return res, nil
