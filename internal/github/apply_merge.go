@@ -26,8 +26,8 @@ func (w write) merge() *pull.Fault {
 		Title   string           `json:"commit_title,omitempty"`
 		Message *string          `json:"commit_message,omitempty"`
 	}{SHA: w.a.SHA, Method: w.a.Method, Title: w.a.Title}
-	if w.a.Title != "" || w.a.Body != "" {
-		body.Message = &w.a.Body // an empty one too: without it GitHub would write one
+	if w.a.Body != "" || w.a.Blank {
+		body.Message = &w.a.Body // without it GitHub writes one
 	}
 	var got gh.PullRequestMergeResult
 	f := w.send("merge", http.MethodPut, w.path("pulls", strconv.Itoa(w.s.Number), "merge"), body, &got)
