@@ -221,14 +221,15 @@ func (d *decider) merge(look bool) {
 	// That mergeability is unknown is worth a word only where nothing else is missing: beside anything else, it will be
 	// known by then, and a report that mentions it would be written twice after every push.
 	reasons = slices.DeleteFunc(reasons, func(r Reason) bool { return r.Code == MergeableUnknown })
-	if len(reasons) == 0 && d.s.Mergeable != pull.MergeableClean {
-		reasons = []Reason{{Code: MergeableUnknown}} // a conflict is among the obstacles
+	unsure := d.s.Mergeable != pull.MergeableClean // a conflict is among the obstacles
+	reasons = append(reasons, d.notAsked(rule, len(reasons) == 0 && !unsure)...)
+	if len(reasons) == 0 && unsure {
+		reasons = []Reason{{Code: MergeableUnknown}}
 	}
 	if out.Condition.Result != True && len(reasons) == 0 {
 		// Unreachable unless blame misses a way to be false; never merge on a condition that does not hold.
 		reasons = []Reason{{Code: ConditionFalse, Text: out.Condition.Text, Who: []string{WhoPolicy}}}
 	}
-	reasons = append(reasons, d.notAsked(rule, len(reasons) == 0)...)
 	reasons = sorted(distinct(reasons))
 
 	asked, _ := d.was.Intent(pull.Merge, string(d.s.Head.SHA))
