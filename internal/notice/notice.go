@@ -77,8 +77,13 @@ func finish(s string) string {
 	return s + "."
 }
 
-// sections word the reasons of one section of the policy each, in a file of their own; "" is not theirs.
-var sections = []func(policy.Reason) string{reviewerClause, approvalClause, commandClause, ruleClause}
+// sections word the reasons of one section of the policy each, in a file of their own; "" is not theirs. They may say other
+// reasons inside theirs, so they are put together in init.
+var sections []func(policy.Reason) string
+
+func init() {
+	sections = []func(policy.Reason) string{reviewerClause, approvalClause, commandClause, ruleClause}
+}
 
 // clause says one reason without a capital and a full stop, so that several make one sentence.
 func clause(r policy.Reason) string {
@@ -336,6 +341,10 @@ func people(who []string) string {
 		switch w {
 		case policy.WhoWriter:
 			w = "someone with write access"
+		case policy.WhoMaintainer:
+			w = "someone who maintains the repository"
+		case policy.WhoReader:
+			w = "anybody who may read the repository"
 		case policy.WhoTriage:
 			w = "someone who may set labels"
 		case policy.WhoAdmin:
@@ -344,6 +353,10 @@ func people(who []string) string {
 			w = "someone who may change " + policy.FileName
 		case policy.WhoOwner:
 			w = "someone who may change the owner's .github repository"
+		default:
+			if strings.HasPrefix(w, "@") {
+				w = "someone of " + w
+			}
 		}
 		out = append(out, plain(w, 100))
 	}

@@ -114,7 +114,7 @@ func colour(v policy.Verdict) pull.ReportState {
 		switch r.Code {
 		case policy.NoMergeRule:
 			state = pull.ReportGood
-		case policy.Conflict, policy.ChecksFailed, policy.ChangesRequested, policy.ConditionError, policy.MethodNotAllowed,
+		case policy.Conflict, policy.ChecksFailed, policy.ChangesRequested, policy.ApprovalsSkipped, policy.ConditionError, policy.MethodNotAllowed,
 			policy.NoMethodAllowed, policy.CannotWrite, policy.Archived, policy.DefaultsGone, policy.DefaultsBroken, policy.HeadGone:
 			return pull.ReportBad
 		}
@@ -129,11 +129,7 @@ const maxSummary = 60_000
 func summary(v policy.Verdict, pageURL string) string {
 	var b strings.Builder
 	for _, r := range v.Reasons {
-		fmt.Fprintf(&b, "- %s", markdown(Reason(r)))
-		if who := Unblock(r); who != "" {
-			fmt.Fprintf(&b, " Who can help: %s.", markdown(who))
-		}
-		b.WriteString("\n")
+		bullet(&b, r)
 	}
 	if len(v.Policy.Problems) > 0 {
 		b.WriteString("\n#### Problems of the policy\n\n")
@@ -148,12 +144,27 @@ func summary(v policy.Verdict, pageURL string) string {
 			rows(&b, rule.Condition, 0)
 		}
 	}
+	approvalsTable(&b, v)
 	if labels := labelRules(v); len(labels) > 0 {
 		b.WriteString("\n#### Labels\n\n| | label | why |\n|---|---|---|\n")
 		for _, rule := range labels {
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", outcomeMark(rule.Outcome), markdown(plain(rule.Name, maxName)), markdown(labelWhy(rule)))
 		}
 	}
+	return foot(b.String(), v, pageURL)
+}
+
+// bullet writes one reason, and who can help, as an entry of a list.
+func bullet(b *strings.Builder, r policy.Reason) {
+	fmt.Fprintf(b, "- %s", markdown(Reason(r)))
+	if who := Unblock(r); who != "" {
+		fmt.Fprintf(b, " Who can help: %s.", markdown(who))
+	}
+	b.WriteString("\n")
+}
+
+// foot puts the footer under the body of a report, and cuts the body to what GitHub takes.
+func foot(s string, v policy.Verdict, pageURL string) string {
 	footer := "\n"
 	if v.Policy.Path != "" {
 		footer += "Policy: " + markdown(v.Policy.Path)
@@ -164,7 +175,6 @@ func summary(v policy.Verdict, pageURL string) string {
 	if link := address(pageURL); link != "" {
 		footer += fmt.Sprintf(" · [Everything about this pull request](<%s>)", link)
 	}
-	s := b.String()
 	if len(s) > maxSummary {
 		s = s[:strings.LastIndexByte(s[:maxSummary], '\n')+1] + "\nThis was too long for GitHub, and is cut here.\n"
 	}
@@ -237,10 +247,12 @@ func mark(r policy.Result) string {
 
 func outcomeMark(o policy.Outcome) string {
 	switch o {
-	case policy.LabelAdd, policy.LabelOn, policy.LabelSettling, policy.MergeNow, policy.BranchDelete:
+	case policy.LabelAdd, policy.LabelOn, policy.LabelSettling, policy.MergeNow, policy.BranchDelete, policy.ApprovalHolds:
 		return "✓"
-	case policy.LabelUnknown:
+	case policy.LabelUnknown, policy.ApprovalUnknown:
 		return "?"
+	case policy.ApprovalSkipped:
+		return "–"
 	case policy.LabelLeft, policy.LabelKeptOff, policy.Withheld:
 		return "!"
 	}

@@ -54,6 +54,9 @@ func blame(n *Node, want bool, f *facts) []Reason {
 	case Failed:
 		return []Reason{{Code: ConditionError, Text: n.Text, Value: n.Value, Who: []string{WhoPolicy}}}
 	case Unknown:
+		if n.leaf != nil && nameOf(n.leaf) == "approved" && f.p.approvals != nil {
+			return f.notApproved()
+		}
 		return unknownFacts(n, f)
 	}
 	return blameLeaf(n, want, f)
@@ -129,7 +132,7 @@ func unknownFacts(n *Node, f *facts) []Reason {
 	var visit func(celast.Expr)
 	visit = func(e celast.Expr) {
 		if name := nameOf(e); name != "" {
-			if v, ok := variables[name]; ok && v.unknown != nil && v.unknown(f.s) {
+			if v, ok := variables[name]; ok && (v.unknown != nil && v.unknown(f.s) || types.IsUnknown(f.unknownValue(name))) {
 				if name == "pr.conflicting" || name == "pr.behind" {
 					mergeability = true
 				} else {
@@ -201,6 +204,9 @@ func (f *facts) notGreen() []Reason {
 }
 
 func (f *facts) notApproved() []Reason {
+	if f.p.approvals != nil {
+		return f.judged().reasons
+	}
 	o := f.reviews()
 	head := f.s.Head.SHA
 	var out []Reason

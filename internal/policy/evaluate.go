@@ -61,6 +61,9 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 	}
 	d.v.Actions = d.actions
 	out := Decision{Verdict: d.v, Actions: d.actions, Commands: d.commanded, Memory: d.next, Again: d.again}
+	if d.v.Approvals != nil {
+		out.Memory.Same = d.f.compared
+	}
 	if d.f != nil {
 		out.Needs = pull.SortNeeds(d.f.needs)
 	}
@@ -127,6 +130,7 @@ func (d *decider) decide() {
 	d.approvals()
 	d.rules()
 	d.merge(unknown)
+	d.queue()
 	if d.e.Source.UsingLast {
 		d.v.Reasons = append(d.v.Reasons, Reason{Code: PolicyUsingLast, Text: d.e.Problem(), Who: []string{WhoPolicy}})
 	}
@@ -392,6 +396,7 @@ func (d *decider) obstacles() (pull.MergeMethod, []Reason) {
 	case pull.PermissionTriage, pull.PermissionRead, pull.PermissionNone:
 		out = append(out, Reason{Code: CannotWrite, By: s.Us.Login, Who: []string{WhoAdmin}})
 	}
+	out = append(out, d.unapproved(d.p.merge.when)...)
 	method := d.p.merge.method
 	switch {
 	case len(s.AllowedMethods) == 0:

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
@@ -49,7 +51,7 @@ var environment = []variable{
 	{name: "checks.passed", typ: cel.ListType(cel.StringType), doc: "the names of the checks that passed; skipped and neutral ones among them. A name that two Apps report has passed when it has with both", entries: 1000, chars: 255, read: func(f *facts) any { return f.checks(pull.CheckPassed) }, unknown: checksUnknown},
 
 	{name: "approved", typ: cel.BoolType, doc: "someone who may write, and is not the author, has approved the current head, and nobody who may write requests changes", read: func(f *facts) any { return f.approved() }, unknown: reviewsUnknown},
-	{name: "reviews.approved_by", typ: cel.ListType(cel.StringType), doc: "the logins of those whose approval counts: given on the current head, by someone who may write and is not the author, and not taken back", entries: 1000, chars: 64, read: func(f *facts) any { return f.reviews().approvedBy }, unknown: reviewsUnknown},
+	{name: "reviews.approved_by", typ: cel.ListType(cel.StringType), doc: "the logins of those whose approval counts: given on the current head, by someone who may write and is not the author, and not taken back", entries: 1000, chars: 64, read: func(f *facts) any { return f.approvedBy() }, unknown: reviewsUnknown},
 	{name: "reviews.changes_requested_by", typ: cel.ListType(cel.StringType), doc: "the logins of those who may write and whose latest opinion requests changes", entries: 1000, chars: 64, read: func(f *facts) any { return f.reviews().changesBy }, unknown: reviewsUnknown},
 	{name: "reviews.commented_by", typ: cel.ListType(cel.StringType), doc: "the logins of all whose review is a comment, whoever they are", entries: 1000, chars: 64, read: func(f *facts) any { return f.reviews().commentedBy }, unknown: reviewsUnknown},
 
@@ -79,13 +81,15 @@ func Environment() []Variable {
 	return out
 }
 
-var variables = func() map[string]*variable {
-	m := make(map[string]*variable, len(environment))
+// variables are those of the environment by name. They are made in init, since what reads a variable may explain others.
+var variables map[string]*variable
+
+func init() {
+	variables = make(map[string]*variable, len(environment))
 	for i := range environment {
-		m[environment[i].name] = &environment[i]
+		variables[environment[i].name] = &environment[i]
 	}
-	return m
-}()
+}
 
 // facts are what one snapshot says, worked out when a condition first asks. They serve as the activation of CEL
 // programs, and are used by one evaluation at a time.
@@ -100,7 +104,14 @@ type facts struct {
 	latest   []pull.Check
 	opinions *opinions
 	owners   *owned // nil until somebody asks
-	vars     cel.PartialActivation
+	// Of approvals; see approve.go.
+	said         []*voice
+	contributors *contributions
+	compared     map[string]bool // what comparisons came to, to be remembered
+	comparisons  []pull.Need
+	judgement    *judgement
+	whole        *judgement
+	vars         cel.PartialActivation
 }
 
 // need notes that a result depends on something that is to be looked up, and reports whether it was.
@@ -267,7 +278,31 @@ func (f *facts) reviews() *opinions {
 	return o
 }
 
-func (f *facts) approved() bool {
+// approved is what the section approvals came to, where there is one.
+func (f *facts) approved() any {
+	if f.p.approvals != nil {
+		if j := f.judged(); j.result == True || j.result == False {
+			return j.result == True
+		}
+		return types.NewUnknown(0, types.NewAttributeTrail("approved"))
+	}
 	o := f.reviews()
 	return len(o.approvedBy) > 0 && len(o.changesBy) == 0
+}
+
+// approvedBy is whose approval counts: by the section approvals, where there is one.
+func (f *facts) approvedBy() any {
+	if f.p.approvals != nil {
+		if j := f.judgedWhole(); j.complete {
+			return j.given
+		}
+		return types.NewUnknown(0, types.NewAttributeTrail("reviews.approved_by"))
+	}
+	return f.reviews().approvedBy
+}
+
+// unknownValue returns the value of a variable that has been asked for; nil when it was not.
+func (f *facts) unknownValue(name string) ref.Val {
+	v, _ := f.values[name].(ref.Val)
+	return v
 }

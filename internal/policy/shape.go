@@ -15,7 +15,7 @@ type fileShape struct {
 	Generated texts                 `json:"generated,omitempty" jsonschema_description:"Globs over the paths of files that are generated, whose lines don't count. A glob that begins with ! takes files out again."`
 	Labels    map[string]labelShape `json:"labels,omitempty" jsonschema_description:"Labels that are kept in step with their conditions: added when all of them hold, removed when they no longer do."`
 	Reviewers []reviewerShape       `json:"reviewers,omitempty" jsonschema_description:"Who is asked to review what."`
-	Approvals []approvalShape       `json:"approvals,omitempty" jsonschema_description:"Who has to approve what. All of the rules have to hold."`
+	Approvals []approvalShape       `json:"approvals,omitempty" jsonschema:"minItems=1" jsonschema_description:"Who has to approve what. All of the rules have to hold."`
 	Checks    *checksShape          `json:"checks,omitempty" jsonschema_description:"What is known about the checks of this repository."`
 	Merge     *mergeShape           `json:"merge,omitempty" jsonschema_description:"When and how pull requests are merged. Without it, merging is left to people."`
 	Rules     []freeShape           `json:"rules,omitempty" jsonschema_description:"Things that are done while a condition holds."`

@@ -43,7 +43,11 @@ type Verdict struct {
 	Would []pull.Action `json:"would,omitempty"`
 	// Actions lists what is being done.
 	Actions []pull.Action `json:"actions,omitempty"`
-	Head    pull.SHA      `json:"head,omitempty"`
+	// Approvals is what the section approvals came to; nil where the policy has none.
+	Approvals *Approvals `json:"approvals,omitempty"`
+	// Queue is what is said of the commit that GitHub's merge queue tests; nil while it tests none.
+	Queue *Queue   `json:"queue,omitempty"`
+	Head  pull.SHA `json:"head,omitempty"`
 }
 
 // Digest is a fingerprint of everything that the verdict says.
@@ -118,7 +122,7 @@ const (
 // Outcomes lists every outcome.
 var Outcomes = []Outcome{
 	LabelAdd, LabelRemove, LabelOn, LabelOff, LabelLeft, LabelKeptOff, LabelUnknown, LabelSettling, Withheld,
-	MergeNow, MergeWaits, BranchDelete, BranchKept,
+	MergeNow, MergeWaits, BranchDelete, BranchKept, ApprovalHolds, ApprovalLacks, ApprovalSkipped, ApprovalUnknown,
 }
 
 // A Reason is why something is as it is: a code and the facts that its sentence needs. Which fields are set follows from
@@ -143,11 +147,13 @@ type Reason struct {
 
 // Who can unblock, where it is a role and not a login.
 const (
-	WhoWriter = "role:write" // someone with write access
-	WhoTriage = "role:triage"
-	WhoAdmin  = "role:admin"
-	WhoPolicy = "role:policy" // who may change the policy file
-	WhoOwner  = "role:owner"  // who may change the owner's defaults
+	WhoWriter     = "role:write" // someone with write access
+	WhoTriage     = "role:triage"
+	WhoAdmin      = "role:admin"
+	WhoMaintainer = "role:maintain"
+	WhoReader     = "role:read"   // anybody who may read the repository
+	WhoPolicy     = "role:policy" // who may change the policy file
+	WhoOwner      = "role:owner"  // who may change the owner's defaults
 )
 
 // A Code names a reason.
@@ -225,7 +231,7 @@ var coreCodes = []Code{
 func (c Code) blocks() bool {
 	switch c {
 	case IsDraft, Conflict, HeadGone, Archived, CannotWrite, MethodNotAllowed, NoMethodAllowed, ChecksFailed,
-		ChangesRequested, LabelBlocks, ConditionError, DefaultsGone, DefaultsBroken, PolicyBroken:
+		ChangesRequested, ApprovalsSkipped, LabelBlocks, ConditionError, DefaultsGone, DefaultsBroken, PolicyBroken:
 		return true
 	}
 	return false
