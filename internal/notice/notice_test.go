@@ -40,7 +40,8 @@ func full(c policy.Code) policy.Reason {
 	case policy.ApprovalsNeeded:
 		r.Text, r.Names, r.Value, r.Count, r.Who = "two for the core", []string{"bob"}, "", 1, []string{"@acme/core", policy.WhoMaintainer}
 		r.Any = []policy.Reason{
-			{Code: policy.ApprovalByContributor, By: "carol", SHA: r.SHA}, {Code: policy.ApprovalOlder, By: "dave", SHA: r.SHA},
+			{Code: policy.ApprovalByContributor, By: "carol", SHA: r.SHA},
+			{Code: policy.ApprovalOlder, By: "dave", SHA: r.SHA},
 			{Code: policy.AuthorUnknown, SHA: r.SHA},
 		}
 	case policy.ApprovalsAny, policy.ApprovalsAll:

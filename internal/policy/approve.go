@@ -374,6 +374,16 @@ type judgement struct {
 	complete bool // nobody else's approval can turn out to count
 }
 
+// behind shows what each rule of the section came to.
+func (j *judgement) behind() []*Node {
+	results := map[Outcome]Result{ApprovalHolds: True, ApprovalLacks: False, ApprovalUnknown: Unknown}
+	var out []*Node
+	for _, r := range j.rules {
+		out = append(out, &Node{Text: "approvals: " + r.Name, Value: string(r.Outcome), Result: results[r.Outcome], Pos: r.Pos})
+	}
+	return out
+}
+
 // A judge works a judgement out.
 type judge struct {
 	*facts
@@ -600,14 +610,16 @@ func (j *judge) seats(rule *approvalRule) (seats []seat, bad []Reason) {
 func (j *judge) seat(rule *approvalRule, s seat) (result Result, good []Reason, lacks Reason) {
 	var counted, others []standing
 	var older []*voice
-	unknown, need := 0, rule.count
+	unknown, pending, need := 0, 0, rule.count
 	note := func(st standing) {
 		switch st.result {
 		case True:
 			counted = append(counted, st)
 			return
 		case Unknown:
-			unknown++
+			if unknown++; st.why.Value == "" {
+				pending++
+			}
 		}
 		others = append(others, st)
 	}
@@ -631,7 +643,8 @@ func (j *judge) seat(rule *approvalRule, s seat) (result Result, good []Reason, 
 		}
 	}
 	more()
-	matters := len(counted) < need && len(counted)+unknown+len(older) >= need
+	// What is being looked up may be enough already: comparisons come last.
+	matters := len(counted)+pending < need && len(counted)+unknown+len(older) >= need
 	for _, v := range older {
 		st := behind[v]
 		if matters || j.whole {

@@ -114,7 +114,7 @@ type Look struct {
 
 // rounds is how often a decision may ask for more. Each round is for what only the answers of the one before it called for
 // (who owns a file, then who is in that team, then what they may do), so a few are enough.
-const rounds = 6
+const rounds = 8
 
 // decide resolves the policy, evaluates it, looks up what the decision turns out to need, and makes it again, until it needs
 // nothing more.
