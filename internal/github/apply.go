@@ -1,11 +1,12 @@
 package github
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -26,32 +27,68 @@ const titleLimit = 255
 // which the thing may have happened.
 func (c *Client) Apply(ctx context.Context, scope pull.Scope, s pull.Snapshot, a pull.Action) (int64, error) {
 	w := write{c: c, ctx: ctx, scope: scope, s: s, a: a}
-	w.on = fmt.Sprintf("%s %s on %s#%d", a.Kind, a.Target, s.Repo.FullName(), s.Number)
-	var id int64
-	var f *pull.Fault
-	switch a.Kind {
-	case pull.AddLabel:
-		id, f = w.addLabel()
-	case pull.RemoveLabel:
-		f = w.removeLabel()
-	case pull.SetReport:
-		w.on = fmt.Sprintf("report on %s#%d at %s", s.Repo.FullName(), s.Number, a.SHA.Short())
-		id, f = w.report()
-	case pull.Merge:
-		w.on = fmt.Sprintf("merge %s#%d at %s", s.Repo.FullName(), s.Number, a.SHA.Short())
+	w.on = w.name()
+	if a.Command != "" || slices.Contains([]pull.ActionKind{pull.Merge, pull.Enqueue, pull.DeleteBranch}, a.Kind) {
 		w.ctx = c.Lane(ctx, pull.Urgent)
-		f = w.merge()
-	case pull.DeleteBranch:
-		w.on = fmt.Sprintf("delete the branch %s of %s", a.Target, s.Repo.FullName())
-		w.ctx = c.Lane(ctx, pull.Urgent)
-		f = w.deleteBranch()
-	default:
-		f = w.refuse("there is no such action")
 	}
+	do, known := writes[a.Kind]
+	if !known {
+		return 0, w.refuse("there is no such action")
+	}
+	id, f := do(w)
 	if f != nil {
 		return 0, f
 	}
 	return id, nil
+}
+
+// writes are how each kind of action is carried out. What has no id at GitHub returns 0.
+var writes = map[pull.ActionKind]func(write) (int64, *pull.Fault){
+	pull.AddLabel:     write.addLabel,
+	pull.RemoveLabel:  noID(write.removeLabel),
+	pull.AskReview:    noID(write.askReview),
+	pull.UnaskReview:  noID(write.unaskReview),
+	pull.Assign:       noID(write.assign),
+	pull.Unassign:     noID(write.unassign),
+	pull.Retitle:      noID(write.retitle),
+	pull.MarkReady:    noID(write.markReady),
+	pull.MarkDraft:    noID(write.markDraft),
+	pull.Approve:      write.approve,
+	pull.Unapprove:    noID(write.unapprove),
+	pull.SetReport:    write.report,
+	pull.Rerun:        noID(write.rerun),
+	pull.UpdateBranch: noID(write.updateBranch),
+	pull.Enqueue:      noID(write.enqueue),
+	pull.Dequeue:      noID(write.dequeue),
+	pull.Merge:        noID(write.merge),
+	pull.Close:        noID(write.close),
+	pull.Reopen:       noID(write.reopen),
+	pull.Retarget:     noID(write.retarget),
+	pull.DeleteBranch: noID(write.deleteBranch),
+	pull.WriteComment: write.comment,
+	pull.React:        noID(write.react),
+}
+
+func noID(f func(write) *pull.Fault) func(write) (int64, *pull.Fault) {
+	return func(w write) (int64, *pull.Fault) { return 0, f(w) }
+}
+
+// name says what is done to what, for people.
+func (w write) name() string {
+	where := fmt.Sprintf("%s#%d", w.s.Repo.FullName(), w.s.Number)
+	switch w.a.Kind {
+	case pull.SetReport:
+		return fmt.Sprintf("report on %s at %s", where, w.a.SHA.Short())
+	case pull.Merge, pull.UpdateBranch, pull.Enqueue, pull.Approve:
+		return fmt.Sprintf("%s %s at %s", w.a.Kind, where, w.a.SHA.Short())
+	case pull.DeleteBranch:
+		return fmt.Sprintf("delete the branch %s of %s", w.a.Target, w.s.Repo.FullName())
+	case pull.AddLabel, pull.RemoveLabel, pull.AskReview, pull.UnaskReview, pull.Assign, pull.Unassign:
+		return fmt.Sprintf("%s %s on %s", w.a.Kind, w.a.Target, where)
+	case pull.Retarget:
+		return fmt.Sprintf("%s of %s#%s", w.a.Kind, w.s.Repo.FullName(), w.a.Target)
+	}
+	return fmt.Sprintf("%s on %s", w.a.Kind, where)
 }
 
 // A write is one action being carried out.
@@ -97,8 +134,14 @@ func (w write) send(op, method, address string, body, into any) *pull.Fault {
 	return f
 }
 
-// addLabel adds one label and leaves the others alone. GitHub makes a label that the repository does not have.
+// addLabel adds one label and leaves the others alone. GitHub makes a label that the repository does not have, but grey and
+// without a word, so one that should look like something is made first.
 func (w write) addLabel() (int64, *pull.Fault) {
+	if (w.a.Color != "" || w.a.Description != "") && !dots(w.a.Target) {
+		if f := w.makeLabel(); f != nil {
+			return 0, f
+		}
+	}
 	var now []gh.Label
 	f := w.send("label.add", http.MethodPost, w.path("issues", strconv.Itoa(w.s.Number), "labels"),
 		map[string][]string{"labels": {w.a.Target}}, &now)
@@ -110,11 +153,32 @@ func (w write) addLabel() (int64, *pull.Fault) {
 	return 0, f
 }
 
+// makeLabel makes the label if the repository lacks it. How one looks that is there is its people's business.
+func (w write) makeLabel() *pull.Fault {
+	var have gh.Label
+	f := w.read("label.get", w.path("labels", w.a.Target), &have)
+	if f == nil || f.Status != http.StatusNotFound {
+		return f
+	}
+	f = w.send("label.create", http.MethodPost, w.path("labels"), struct {
+		Name        string `json:"name"`
+		Color       string `json:"color,omitempty"`
+		Description string `json:"description,omitempty"`
+	}{w.a.Target, strings.TrimPrefix(w.a.Color, "#"), w.a.Description}, nil)
+	if f != nil && f.Status == http.StatusUnprocessableEntity && strings.Contains(f.Message, "already_exists") {
+		return nil // somebody was faster
+	}
+	return f
+}
+
+// dots reports whether a name can't stand in an address: what such an address leads to depends on who stands in between,
+// and one reading of it is about every label.
+func dots(name string) bool { return name == "." || name == ".." }
+
 // removeLabel takes one label off. GitHub says of a label that is not there "Label does not exist"; any other 404 is
 // about the pull request, or a permission.
 func (w write) removeLabel() *pull.Fault {
-	if w.a.Target == "." || w.a.Target == ".." {
-		// What such an address leads to depends on who stands in between; one reading of it takes every label off.
+	if dots(w.a.Target) {
 		return w.refuse("a label of that name has no address of its own")
 	}
 	f := w.send("label.remove", http.MethodDelete, w.path("issues", strconv.Itoa(w.s.Number), "labels", w.a.Target), nil, nil)
@@ -136,6 +200,9 @@ func (w write) report() (int64, *pull.Fault) {
 	return w.checkRun(*r)
 }
 
+// nameOf is what a report is called on GitHub: the main one's name, or its own.
+func nameOf(r pull.Report) string { return cmp.Or(r.Name, pull.ReportName) }
+
 func (w write) status(r pull.Report) (int64, *pull.Fault) {
 	state := map[pull.ReportState]string{pull.ReportGood: "success", pull.ReportBad: "failure"}[r.State]
 	if state == "" {
@@ -143,7 +210,7 @@ func (w write) status(r pull.Report) (int64, *pull.Fault) {
 	}
 	var got gh.RepoStatus
 	f := w.send("status.create", http.MethodPost, w.path("statuses", string(r.SHA)), gh.RepoStatus{
-		State: &state, Context: new(pull.ReportName), Description: new(pull.StatusText(r.Title)), TargetURL: optional(r.URL),
+		State: &state, Context: new(nameOf(r)), Description: new(pull.StatusText(r.Title)), TargetURL: optional(r.URL),
 	}, &got)
 	return got.GetID(), f
 }
@@ -154,7 +221,7 @@ func (w write) checkRun(r pull.Report) (int64, *pull.Fault) {
 		summary = title // GitHub wants both
 	}
 	run := gh.CreateCheckRunOptions{
-		Name: pull.ReportName, HeadSHA: string(r.SHA), DetailsURL: optional(r.URL), ExternalID: optional(r.Digest),
+		Name: nameOf(r), HeadSHA: string(r.SHA), DetailsURL: optional(r.URL), ExternalID: optional(r.Digest),
 		Output: &gh.CheckRunOutput{Title: &title, Summary: &summary},
 	}
 	switch r.State {
@@ -174,104 +241,6 @@ func (w write) checkRun(r pull.Report) (int64, *pull.Fault) {
 		Name: run.Name, DetailsURL: run.DetailsURL, ExternalID: run.ExternalID, Status: run.Status, Conclusion: run.Conclusion, Output: run.Output,
 	}, &got)
 	return got.GetID(), f
-}
-
-// merge merges the very commit that was decided on.
-func (w write) merge() *pull.Fault {
-	if w.a.SHA == "" {
-		return w.refuse("a merge has to name the commit that it is about")
-	}
-	var got gh.PullRequestMergeResult
-	f := w.send("merge", http.MethodPut, w.path("pulls", strconv.Itoa(w.s.Number), "merge"), struct {
-		SHA    pull.SHA         `json:"sha"`
-		Method pull.MergeMethod `json:"merge_method,omitempty"`
-	}{w.a.SHA, w.a.Method}, &got)
-	switch {
-	case f == nil && !got.GetMerged():
-		return &pull.Fault{Class: pull.FaultUnclear, Op: w.on, Status: http.StatusOK, Message: "GitHub did not say that it is merged"}
-	case f != nil && (f.Status == http.StatusMethodNotAllowed || f.Status == http.StatusConflict):
-		f.Class = mergeRefusal(f.Status, f.Message)
-	}
-	return f
-}
-
-// mergeRefusal tells apart what GitHub says with 405 and 409; there are only sentences to go by.
-//
-// Only what a change of settings alone can turn is refused. Everything else (the base moved, mergeability is being
-// computed, a check or a review that GitHub requires is missing) passes: by itself or by what other people do, and
-// that must not find the merge put off for hours. A 409 means that the head is not the commit we named.
-func mergeRefusal(status int, message string) pull.FaultClass {
-	m := strings.ToLower(message)
-	switch {
-	case strings.Contains(m, "base branch was modified"):
-		return pull.FaultPassing
-	case status == http.StatusConflict:
-		return pull.FaultMoved
-	case strings.Contains(m, "not authorized"), strings.Contains(m, "are not allowed on this repository"), strings.Contains(m, "merge queue"):
-		return pull.FaultRefused
-	}
-	return pull.FaultPassing
-}
-
-// deleteBranch deletes the head branch of a merged pull request, if it still is what was merged and nothing else needs
-// it. GitHub takes no precondition with it, so between looking and deleting there is a moment; the reads are its very
-// last steps to keep that short.
-func (w write) deleteBranch() *pull.Fault {
-	switch {
-	case w.a.Target == "" || w.a.SHA == "":
-		return w.refuse("a deletion has to name the branch and where it is")
-	case w.s.Fork || w.s.Head.Repo.ID != w.s.Repo.ID:
-		return w.refuse("the branch belongs to another repository")
-	case w.a.Target == w.s.DefaultBranch:
-		return w.refuse("it is the default branch")
-	}
-	heads := append([]string{"heads"}, strings.Split(w.a.Target, "/")...) // the slashes of a branch stay slashes
-	address := w.path("pulls") + "?" + url.Values{"state": {"open"}, "base": {w.a.Target}, "per_page": {"100"}}.Encode()
-	if f := w.unneeded(address, "open pull requests go into it: %s", func(p *gh.PullRequest) bool {
-		return p.GetBase().GetRef() == w.a.Target
-	}); f != nil {
-		return f
-	}
-	address = w.path("pulls") + "?" + url.Values{"state": {"open"}, "head": {w.s.Repo.Owner + ":" + w.a.Target}, "per_page": {"100"}}.Encode()
-	if f := w.unneeded(address, "other open pull requests come from it: %s", func(p *gh.PullRequest) bool {
-		return p.GetHead().GetRef() == w.a.Target && p.GetHead().GetRepo().GetID() == w.s.Repo.ID
-	}); f != nil {
-		return f
-	}
-	var ref gh.Reference
-	f := w.read("ref.get", w.path(append([]string{"git", "ref"}, heads...)...), &ref)
-	switch {
-	case f != nil && f.Status == http.StatusNotFound:
-		return nil
-	case f != nil:
-		return f
-	case pull.SHA(ref.GetObject().GetSHA()) != w.a.SHA:
-		return w.refuse("the branch has moved on since")
-	}
-	f = w.send("ref.delete", http.MethodDelete, w.path(append([]string{"git", "refs"}, heads...)...), nil, nil)
-	if f != nil && (f.Status == http.StatusNotFound ||
-		f.Status == http.StatusUnprocessableEntity && strings.Contains(strings.ToLower(f.Message), "reference does not exist")) {
-		return nil
-	}
-	return f
-}
-
-// unneeded refuses if one of the listed pull requests, other than this one, needs the branch.
-func (w write) unneeded(address, why string, needs func(*gh.PullRequest) bool) *pull.Fault {
-	var list []*gh.PullRequest
-	if f := w.read("pulls.list", address, &list); f != nil {
-		return f
-	}
-	var who []string
-	for _, p := range list {
-		if p != nil && p.GetNumber() != w.s.Number && needs(p) {
-			who = append(who, "#"+strconv.Itoa(p.GetNumber()))
-		}
-	}
-	if len(who) > 0 {
-		return w.refuse(fmt.Sprintf(why, strings.Join(who[:min(len(who), 5)], ", ")))
-	}
-	return nil
 }
 
 func optional(s string) *string {

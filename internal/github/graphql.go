@@ -18,6 +18,10 @@ type gqlError struct {
 	Type    string `json:"type"`
 	Message string `json:"message"`
 	Path    []any  `json:"path"`
+	// Extensions.Code is what is wrong with the text of a request.
+	Extensions struct {
+		Code string `json:"code"`
+	} `json:"extensions"`
 }
 
 // at reports whether the error is about exactly this field.

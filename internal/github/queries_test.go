@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,7 +83,7 @@ func withoutDoubles(sdl string) string {
 func TestOperationsAreValidAgainstGitHubsSchema(t *testing.T) {
 	schema := githubSchema(t)
 	names := map[string]bool{}
-	for _, op := range operations {
+	for _, op := range slices.Concat(operations, mutations) {
 		doc, err := gqlparser.LoadQueryWithRules(schema, op.text, rules.NewDefaultRules())
 		if err != nil {
 			t.Errorf("%s: %v", op.name, err)

@@ -368,9 +368,12 @@ func unanswered(f *pull.Fault) bool {
 
 // requests are the names of all requests over REST, as the metrics call them.
 var requests = []string{
-	"app.get", "check.create", "check.update", "hook.config", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find", "installation.list",
-	"installation.repositories", "installation.token", "label.add", "label.remove", "limits.get", "merge", "pulls.list", "ref.delete", "ref.get",
-	"repository.get", "repository.survey", "status.create",
+	"app.get", "assignee.add", "assignee.remove", "branch.update", "check.create", "check.update", "checks.rerequest",
+	"comment.create", "hook.config", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find",
+	"installation.list", "installation.repositories", "installation.token", "label.add", "label.create", "label.get",
+	"label.remove", "limits.get", "merge", "pull.get", "pull.update", "pulls.list", "ref.delete", "ref.get", "ref.update",
+	"repository.get", "repository.survey", "review.create", "review.dismiss", "reviewer.add", "reviewer.remove",
+	"status.create", "workflow.rerun", "workflow.runs",
 }
 
 // outcomes are how a request can end, as the metrics call it.
@@ -382,7 +385,7 @@ var outcomes = []string{
 // calls are the names of all requests.
 func calls() []string {
 	all := slices.Clone(requests)
-	for _, op := range operations {
+	for _, op := range slices.Concat(operations, mutations) {
 		all = append(all, "graphql."+op.name)
 	}
 	return all

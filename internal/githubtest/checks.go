@@ -62,6 +62,7 @@ func (r *Repo) setStatus(st *Status, by actor) *Status {
 	st.nodeID = r.s.node("SC", st.id, st)
 	r.statuses[st.sha] = append(r.statuses[st.sha], st)
 	r.s.fireStatus(st, by)
+	r.settleQueues(st.sha)
 	return st
 }
 
@@ -124,6 +125,7 @@ func (r *Repo) addCheck(c *Check, app *App, sha string, by actor) *Check {
 		r.s.fireCheck("completed", c, by)
 		r.suiteDone(c.suite, by)
 	}
+	r.settleQueues(sha)
 	return c
 }
 
@@ -147,6 +149,7 @@ func (c *Check) update(by actor) {
 		c.repo.s.fireCheck("completed", c, by)
 		c.repo.suiteDone(c.suite, by)
 	}
+	c.repo.settleQueues(c.suite.sha)
 }
 
 func (r *Repo) suiteDone(su *suite, by actor) {
@@ -267,8 +270,11 @@ func (r *Repo) requiredState(sha string, want RequiredCheck) string {
 
 // required reports whether a merge of the pull request needs the check.
 func (pr *PR) required(name string, by *App) bool {
-	p := pr.repo.protected[pr.baseBranch]
-	return p != nil && slices.ContainsFunc(p.Checks, func(c RequiredCheck) bool {
+	var all []RequiredCheck
+	if p := pr.repo.protected[pr.baseBranch]; p != nil {
+		all = p.Checks
+	}
+	return slices.ContainsFunc(slices.Concat(all, pr.repo.rules[pr.baseBranch].required()), func(c RequiredCheck) bool {
 		return c.Context == name && (c.App == nil || c.App == by)
 	})
 }

@@ -38,6 +38,7 @@ type commit struct {
 	author    signature
 	committer signature
 	message   string
+	signed    bool // with a key that GitHub knows
 }
 
 type signature struct {
@@ -283,7 +284,11 @@ func (o *objectStore) writeCommit(c commit) string {
 	for _, p := range c.parents {
 		fmt.Fprintf(&b, "parent %s\n", p)
 	}
-	fmt.Fprintf(&b, "author %s\ncommitter %s\n\n%s\n", c.author, c.committer, strings.TrimRight(c.message, "\n"))
+	fmt.Fprintf(&b, "author %s\ncommitter %s\n", c.author, c.committer)
+	if c.signed {
+		b.WriteString("gpgsig -----BEGIN PGP SIGNATURE-----\n \n iQEzBAABCAAdFiEE\n -----END PGP SIGNATURE-----\n")
+	}
+	fmt.Fprintf(&b, "\n%s\n", strings.TrimRight(c.message, "\n"))
 	c.sha = o.write("commit", []byte(b.String()))
 	o.commits[c.sha] = &c
 	return c.sha

@@ -33,6 +33,7 @@ type PR struct {
 	headOwner  *User
 	headBranch string
 	headSHA    string
+	pusher     *User // of the last push to the head
 	baseBranch string
 	baseSHA    string // the base when the pull request last moved
 	closed     bool
@@ -46,6 +47,10 @@ type PR struct {
 	closedAt   time.Time
 	labels     []*Label
 	reviews    []*Review
+	threads    []*Thread
+	requests   []request
+	assignees  []*User
+	milestone  *milestone
 	timeline   []*event
 
 	computed     [2]string // the base and head that mergeability was last asked for
@@ -65,6 +70,7 @@ type Label struct {
 
 // Review is a submitted review.
 type Review struct {
+	written
 	id        int64
 	nodeID    string
 	pr        *PR
@@ -78,6 +84,7 @@ type Review struct {
 
 // Comment is a comment on a pull request's conversation.
 type Comment struct {
+	written
 	id      int64
 	nodeID  string
 	repo    *Repo
@@ -229,6 +236,7 @@ func (r *Repo) setRef(branch, sha string, by actor, forced bool) {
 			pr.finish(by, sha)
 		}
 	})
+	r.baseMoved(branch)
 }
 
 // eachPull calls f for every pull request of the world, oldest first.
@@ -299,7 +307,7 @@ func (r *Repo) open(by *User, head, base, title, body string, draft bool) *PR {
 	pr := &PR{
 		s: s, repo: r, id: s.id("pull"), number: r.numbers, title: title, body: body, author: by,
 		headRepo: from, headOwner: from.owner, headBranch: branch, headSHA: sha, baseBranch: base, baseSHA: r.refs[base],
-		draft: draft, createdAt: s.now(), updatedAt: s.now(),
+		draft: draft, createdAt: s.now(), updatedAt: s.now(), pusher: by,
 	}
 	pr.nodeID = s.node("PR", pr.id, pr)
 	r.pulls = append(r.pulls, pr)
@@ -317,7 +325,9 @@ func (pr *PR) keepHead() {
 
 // moved tells the pull request that its head branch was pushed to.
 func (pr *PR) moved(before, sha string, by actor, forced bool) {
+	pr.dequeue(by, "BRANCH_PROTECTIONS")
 	pr.headSHA = sha
+	pr.pusher = by.user
 	pr.baseSHA = pr.repo.refs[pr.baseBranch]
 	pr.keepHead()
 	pr.touch()
@@ -525,6 +535,11 @@ func (pr *PR) Review(by *User, verdict string) *Review {
 func (pr *PR) ReviewOf(by *User, verdict, sha string) *Review {
 	pr.s.mu.Lock()
 	defer pr.s.mu.Unlock()
+	return pr.review(by, pr.verdict(by, verdict), "", cmp.Or(sha, pr.headSHA))
+}
+
+// verdict is the state of a review that says so.
+func (pr *PR) verdict(by *User, verdict string) string {
 	state := map[string]string{"approve": "APPROVED", "request_changes": "CHANGES_REQUESTED", "comment": "COMMENTED"}[verdict]
 	if state == "" {
 		panic(fmt.Sprintf("githubtest: review %q: want approve, request_changes or comment", verdict))
@@ -532,13 +547,14 @@ func (pr *PR) ReviewOf(by *User, verdict, sha string) *Review {
 	if by == pr.author && state != "COMMENTED" {
 		panic(fmt.Sprintf("githubtest: review %s: GitHub lets nobody %s their own pull request", pr.ref(), verdict))
 	}
-	return pr.review(by, state, "", cmp.Or(sha, pr.headSHA))
+	return state
 }
 
 func (pr *PR) review(by *User, state, body, sha string) *Review {
 	rv := &Review{id: pr.s.id("review"), pr: pr, author: by, state: state, body: body, commit: sha, submitted: pr.s.now(), updated: pr.s.now()}
 	rv.nodeID = pr.s.node("PRR", rv.id, rv)
 	pr.reviews = append(pr.reviews, rv)
+	pr.answered(by)
 	pr.touch()
 	pr.note(&event{kind: "PullRequestReview", actor: by, review: rv})
 	pr.fireReview("submitted", rv, actor{user: by})
@@ -593,6 +609,7 @@ func (c *Comment) Edit(by *User, body string) {
 func (c *Comment) edit(body string, by actor) {
 	old := c.body
 	c.body, c.updated = body, c.repo.s.now()
+	c.changed(by.user, c.updated)
 	pr := c.repo.pull(c.number)
 	pr.touch()
 	pr.fireComment("edited", c, by, object{"changes": object{"body": object{"from": old}}})
@@ -626,6 +643,7 @@ func (pr *PR) Close(by *User) {
 }
 
 func (pr *PR) close(by actor) {
+	pr.dequeue(by, "MANUAL")
 	pr.closed = true
 	pr.closedAt = pr.s.now()
 	pr.touch()
@@ -725,6 +743,7 @@ func (pr *PR) Retarget(by *User, base string) {
 }
 
 func (pr *PR) retarget(base string, by actor) {
+	pr.dequeue(by, "MANUAL")
 	old, oldSHA := pr.baseBranch, pr.baseSHA
 	pr.baseBranch, pr.baseSHA = base, pr.repo.refs[base]
 	pr.touch()
@@ -773,7 +792,7 @@ func (pr *PR) mergeState() string {
 		return "DIRTY"
 	case pr.draft:
 		return "DRAFT"
-	case pr.blocked() != "":
+	case pr.blocked() != "" || pr.ruled() != "":
 		return "BLOCKED"
 	case pr.behind():
 		return "BEHIND"
@@ -786,7 +805,7 @@ func (pr *PR) mergeState() string {
 
 func (pr *PR) behind() bool {
 	p := pr.repo.protected[pr.baseBranch]
-	return p != nil && p.Strict && !pr.repo.objects.contains(pr.headSHA, pr.repo.refs[pr.baseBranch])
+	return (p != nil && p.Strict || pr.repo.rules[pr.baseBranch].Strict) && !pr.repo.objects.contains(pr.headSHA, pr.repo.refs[pr.baseBranch])
 }
 
 // blocked is GitHub's sentence about the first rule of branch protection that holds the pull request back, or "".
@@ -795,14 +814,14 @@ func (pr *PR) blocked() string {
 	if p == nil {
 		return ""
 	}
-	if d := pr.decision(); d != "" && d != "APPROVED" {
-		if d == "CHANGES_REQUESTED" {
-			return "Changes have been requested."
-		}
-		if p.Reviews == 1 {
-			return "At least 1 approving review is required by reviewers with write access."
-		}
-		return fmt.Sprintf("At least %d approving reviews are required by reviewers with write access.", p.Reviews)
+	if why := pr.unapproved(p.Reviews); why != "" {
+		return why
+	}
+	if why := pr.unmet(p.LastPush, p.Conversation, p.Signatures); why != "" {
+		return why
+	}
+	if p.Locked {
+		return "This branch is locked and cannot be modified."
 	}
 	var waiting []string
 	for _, c := range p.Checks {
@@ -821,8 +840,16 @@ func (pr *PR) blocked() string {
 
 // decision is GraphQL's reviewDecision: "" when no review is required.
 func (pr *PR) decision() string {
-	p := pr.repo.protected[pr.baseBranch]
-	if p == nil || p.Reviews == 0 {
+	want := pr.repo.rules[pr.baseBranch].Approvals
+	if p := pr.repo.protected[pr.baseBranch]; p != nil {
+		want = max(want, p.Reviews)
+	}
+	return pr.decided(want)
+}
+
+// decided is the decision where so many approvals are wanted.
+func (pr *PR) decided(want int) string {
+	if want == 0 {
 		return ""
 	}
 	approvals := 0
@@ -837,10 +864,37 @@ func (pr *PR) decision() string {
 			return "CHANGES_REQUESTED"
 		}
 	}
-	if approvals >= p.Reviews {
+	if approvals >= want {
 		return "APPROVED"
 	}
 	return "REVIEW_REQUIRED"
+}
+
+// unapproved is GitHub's sentence about approvals that are wanted and not there, or "".
+func (pr *PR) unapproved(want int) string {
+	switch d := pr.decided(want); {
+	case d == "" || d == "APPROVED":
+		return ""
+	case d == "CHANGES_REQUESTED":
+		return "Changes have been requested."
+	case want == 1:
+		return "At least 1 approving review is required by reviewers with write access."
+	}
+	return fmt.Sprintf("At least %d approving reviews are required by reviewers with write access.", want)
+}
+
+// unmet is GitHub's sentence about the first of some rules that the pull request does not keep, or "".
+func (pr *PR) unmet(lastPush, conversation, signatures bool) string {
+	if lastPush && !slices.ContainsFunc(pr.opinions(), func(rv *Review) bool { return rv.state == "APPROVED" && rv.author != pr.pusher }) {
+		return "New changes require approval from someone other than the last pusher."
+	}
+	if conversation && slices.ContainsFunc(pr.threads, func(t *Thread) bool { return t.resolved == nil }) {
+		return "All comments must be resolved."
+	}
+	if signatures && slices.ContainsFunc(pr.commits(), func(c *commit) bool { return !c.signed }) {
+		return "Commits must have verified signatures."
+	}
+	return ""
 }
 
 // opinions are the newest review of each author that approves, requests changes or was dismissed.
@@ -881,8 +935,17 @@ func (pr *PR) refusal(by *User, method, sha string) *apiError {
 	case pr.repo.objects.merge(base, pr.headSHA).conflict:
 		return refuse(405, "Pull Request is not mergeable")
 	}
+	if pr.repo.rules[pr.baseBranch].MergeQueue {
+		return refuse(405, violation("Changes must be made through the merge queue"))
+	}
 	if why := pr.ruled(); why != "" {
 		return refuse(405, why)
+	}
+	if r := pr.repo.rules[pr.baseBranch]; len(r.Methods) > 0 && !slices.Contains(r.Methods, method) {
+		return refuse(405, violation("This branch can't be merged into with the method "+method))
+	}
+	if method == "merge" && (pr.repo.rules[pr.baseBranch].Linear || p != nil && p.Linear) {
+		return refuse(405, violation("This branch must not contain merge commits."))
 	}
 	if p != nil && (p.EnforceAdmins || pr.repo.role(by) < CanAdmin) {
 		if why := pr.blocked(); why != "" {
@@ -911,11 +974,11 @@ func (pr *PR) merge(by actor, method, title, message string) string {
 	switch method {
 	case "merge":
 		title = cmp.Or(title, fmt.Sprintf("Merge pull request #%d from %s/%s", pr.number, pr.headOwner.Login, pr.headBranch))
-		sha = r.objects.writeCommit(commit{tree: tree, parents: []string{base, pr.headSHA}, author: me, committer: hub, message: title + "\n\n" + cmp.Or(message, pr.title)})
+		sha = r.objects.writeCommit(commit{tree: tree, parents: []string{base, pr.headSHA}, author: me, committer: hub, signed: true, message: title + "\n\n" + cmp.Or(message, pr.title)})
 	case "squash":
 		title = cmp.Or(title, fmt.Sprintf("%s (#%d)", pr.title, pr.number))
 		author := pr.author.sign(me.at)
-		sha = r.objects.writeCommit(commit{tree: tree, parents: []string{base}, author: author, committer: hub, message: strings.TrimSpace(title + "\n\n" + message)})
+		sha = r.objects.writeCommit(commit{tree: tree, parents: []string{base}, author: author, committer: hub, signed: true, message: strings.TrimSpace(title + "\n\n" + message)})
 	case "rebase":
 		sha, _ = r.objects.rebase(base, pr.headSHA, me)
 	}
@@ -931,6 +994,7 @@ func (pr *PR) merge(by actor, method, title, message string) string {
 
 // finish records that the pull request was merged as sha.
 func (pr *PR) finish(by actor, sha string) {
+	pr.dequeue(by, "MERGE")
 	pr.merged, pr.closed = true, true
 	pr.mergedBy, pr.mergeSHA = by.user, sha
 	pr.mergedAt = pr.s.now()

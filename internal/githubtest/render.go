@@ -154,6 +154,17 @@ func (pr *PR) json(full, ask bool) object {
 	for _, l := range pr.labels {
 		labels = append(labels, l.json())
 	}
+	assignees, reviewers, teams := []any{}, []any{}, []any{}
+	for _, u := range pr.assignees {
+		assignees = append(assignees, u.json())
+	}
+	for _, q := range pr.requests {
+		if q.team != nil {
+			teams = append(teams, q.team.json())
+		} else {
+			reviewers = append(reviewers, q.user.json())
+		}
+	}
 	issue := r.url("/issues/%d", pr.number)
 	link := func(href string) object { return object{"href": href} }
 	end := func(repo *Repo, owner *User, branch, sha string) object {
@@ -167,8 +178,8 @@ func (pr *PR) json(full, ask bool) object {
 		"url": pr.url(), "id": pr.id, "node_id": pr.nodeID, "html_url": pr.page(), "diff_url": pr.page() + ".diff", "patch_url": pr.page() + ".patch",
 		"issue_url": issue, "number": pr.number, "state": pr.restState(), "locked": false, "title": pr.title, "user": pr.author.json(),
 		"body": orNull(pr.body), "created_at": when(pr.createdAt), "updated_at": when(pr.updatedAt), "closed_at": when(pr.closedAt),
-		"merged_at": when(pr.mergedAt), "merge_commit_sha": mergeSHA, "assignee": nil, "assignees": []any{},
-		"requested_reviewers": []any{}, "requested_teams": []any{}, "labels": labels, "milestone": nil, "draft": pr.draft,
+		"merged_at": when(pr.mergedAt), "merge_commit_sha": mergeSHA, "assignee": nil, "assignees": assignees,
+		"requested_reviewers": reviewers, "requested_teams": teams, "labels": labels, "milestone": pr.milestone.json(), "draft": pr.draft,
 		"commits_url": pr.url() + "/commits", "review_comments_url": pr.url() + "/comments",
 		"review_comment_url": r.url("/pulls/comments{/number}"), "comments_url": issue + "/comments", "statuses_url": r.url("/statuses/%s", pr.headSHA),
 		"head": end(pr.headRepo, pr.headOwner, pr.headBranch, pr.headSHA), "base": end(r, r.owner, pr.baseBranch, pr.baseSHA),
@@ -178,6 +189,9 @@ func (pr *PR) json(full, ask bool) object {
 			"commits": link(pr.url() + "/commits"), "statuses": link(r.url("/statuses/%s", pr.headSHA)),
 		},
 		"author_association": r.association(pr.author), "auto_merge": nil, "active_lock_reason": nil,
+	}
+	if len(assignees) > 0 {
+		o["assignee"] = assignees[0]
 	}
 	if !full {
 		return o
@@ -193,7 +207,7 @@ func (pr *PR) json(full, ask bool) object {
 		deletions += f.deletions
 	}
 	o["merged"], o["mergeable"], o["rebaseable"], o["mergeable_state"] = pr.merged, mergeable, mergeable, strings.ToLower(state)
-	o["merged_by"], o["comments"], o["review_comments"], o["maintainer_can_modify"] = pr.mergedBy.json(), len(pr.comments()), 0, pr.headRepo != nil && pr.headRepo != r
+	o["merged_by"], o["comments"], o["review_comments"], o["maintainer_can_modify"] = pr.mergedBy.json(), len(pr.comments()), len(pr.threadComments()), pr.headRepo != nil && pr.headRepo != r
 	o["commits"], o["additions"], o["deletions"], o["changed_files"] = len(pr.commits()), additions, deletions, len(files)
 	return o
 }
@@ -246,7 +260,7 @@ func (c *Comment) json() object {
 	return object{
 		"url": at, "html_url": c.repo.page("/pull/%d#issuecomment-%d", c.number, c.id), "issue_url": c.repo.url("/issues/%d", c.number),
 		"id": c.id, "node_id": c.nodeID, "user": c.author.json(), "created_at": when(c.created), "updated_at": when(c.updated),
-		"author_association": c.repo.association(c.author), "body": c.body, "reactions": reactions(at + "/reactions"), "performed_via_github_app": via,
+		"author_association": c.repo.association(c.author), "body": c.body, "reactions": reactionsOf(at+"/reactions", c.written), "performed_via_github_app": via,
 	}
 }
 
@@ -382,8 +396,19 @@ func (r *Repo) commitJSON(c *commit) object {
 		"commit": object{
 			"url": r.url("/git/commits/%s", c.sha), "author": person(c.author), "committer": person(c.committer), "message": c.message, "comment_count": 0,
 			"tree":         object{"sha": c.tree, "url": r.url("/git/trees/%s", c.tree)},
-			"verification": object{"verified": false, "reason": "unsigned", "signature": nil, "payload": nil, "verified_at": nil},
+			"verification": c.verification(),
 		},
+	}
+}
+
+// verification is what GitHub makes of a commit's signature.
+func (c *commit) verification() object {
+	if !c.signed {
+		return object{"verified": false, "reason": "unsigned", "signature": nil, "payload": nil, "verified_at": nil}
+	}
+	return object{
+		"verified": true, "reason": "valid", "signature": "-----BEGIN PGP SIGNATURE-----\n\niQEzBAABCAAdFiEE\n-----END PGP SIGNATURE-----",
+		"payload": "tree " + c.tree + "\n", "verified_at": when(c.committer.at),
 	}
 }
 

@@ -1119,7 +1119,7 @@ func (c *call) updateBranch(pr *PR) (reply, *apiError) {
 	}
 	sig := by.user.sign(c.s.now())
 	sha := pr.repo.objects.writeCommit(commit{
-		tree: m.tree, parents: []string{pr.headSHA, base}, author: sig, committer: signature{name: "GitHub", email: "noreply@github.com", at: sig.at},
+		tree: m.tree, parents: []string{pr.headSHA, base}, author: sig, committer: signature{name: "GitHub", email: "noreply@github.com", at: sig.at}, signed: true,
 		message: fmt.Sprintf("Merge branch '%s' into %s", pr.baseBranch, pr.headBranch),
 	})
 	pr.headRepo.setRef(pr.headBranch, sha, by, false)

@@ -1,6 +1,7 @@
 package githubtest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,9 +11,33 @@ import (
 
 // Ruleset are the rules of a branch in GitHub's newer form, beside its protection.
 type Ruleset struct {
-	Checks     []string // that must have passed
-	MergeQueue bool     // merges go through GitHub's own queue
+	Checks       []string        // that must have passed
+	Required     []RequiredCheck // likewise, with who has to report them
+	Strict       bool            // the head must contain the base
+	Approvals    int             // approving reviews of people who may write
+	CodeOwners   bool            // shown, and left to the test
+	LastPush     bool            // one of the approvals by somebody other than who pushed last
+	Conversation bool            // every thread resolved
+	Signatures   bool            // every commit verified
+	Linear       bool            // no merge commits
+	Locked       bool            // nobody merges
+	Methods      []string        // the only ways to merge: merge, squash, rebase
+	Deployments  []string        // environments; shown, and left to the test
+	Others       []string        // more rules, by GitHub's names of their types; shown
+	MergeQueue   bool            // merges go through GitHub's own queue
+	QueueMethod  string          // of the queue: MERGE when empty, or SQUASH
 }
+
+func (rules Ruleset) required() []RequiredCheck {
+	out := slices.Clone(rules.Required)
+	for _, name := range rules.Checks {
+		out = append(out, RequiredCheck{Context: name})
+	}
+	return out
+}
+
+// violation is how GitHub says that a ruleset forbids something.
+func violation(what string) string { return "Repository rule violations found\n\n" + what + "\n\n" }
 
 // Rules sets the rules of a branch.
 func (r *Repo) Rules(branch string, rules Ruleset) {
@@ -22,17 +47,22 @@ func (r *Repo) Rules(branch string, rules Ruleset) {
 }
 
 // ruled is GitHub's sentence about the first rule that holds the pull request back, or "". They bind administrators too.
+// How it is to be merged is not among them.
 func (pr *PR) ruled() string {
 	rules := pr.repo.rules[pr.baseBranch]
-	if rules.MergeQueue {
-		return "Repository rule violations found\n\nChanges must be made through the merge queue\n\n"
-	}
-	for _, c := range rules.Checks {
-		if state := pr.repo.requiredState(pr.headSHA, RequiredCheck{Context: c}); state != "" {
-			return fmt.Sprintf("Repository rule violations found\n\nRequired status check \"%s\" is %s.\n\n", c, state)
+	for _, c := range rules.required() {
+		if state := pr.repo.requiredState(pr.headSHA, c); state != "" {
+			return violation(fmt.Sprintf("Required status check \"%s\" is %s.", c.Context, state))
 		}
 	}
-	return ""
+	why := cmp.Or(pr.unapproved(rules.Approvals), pr.unmet(rules.LastPush, rules.Conversation, rules.Signatures))
+	if why == "" && rules.Locked {
+		why = "Cannot update this protected ref."
+	}
+	if why == "" {
+		return ""
+	}
+	return violation(why)
 }
 
 // branch is what everybody who reads the repository may know of a branch.
@@ -59,31 +89,57 @@ func (c *call) branch() (reply, *apiError) {
 	}
 	return ok(object{
 		"name": name, "commit": c.repo.commitJSON(c.repo.objects.commit(sha)), "_links": object{"self": at, "html": c.repo.page("/tree/%s", name)},
-		"protected": p != nil || len(c.repo.rules[name].Checks) > 0 || c.repo.rules[name].MergeQueue, "protection_url": at + "/protection",
+		"protected": p != nil || len(c.activeRules(name)) > 0, "protection_url": at + "/protection",
 		"protection": object{"enabled": p != nil, "required_status_checks": object{"enforcement_level": level, "contexts": names, "checks": checks}},
 	})
 }
 
 // branchRules are the rules that are active on a branch.
 func (c *call) branchRules() (reply, *apiError) {
-	rules, all := c.repo.rules[c.vars["branch"]], []object{}
-	add := func(kind string, parameters object) {
-		all = append(all, object{"type": kind, "ruleset_source_type": "Repository", "ruleset_source": c.repo.full(), "ruleset_id": c.repo.ID, "parameters": parameters})
-	}
-	if len(rules.Checks) > 0 {
-		checks := []any{}
-		for _, k := range rules.Checks {
-			checks = append(checks, object{"context": k})
+	return list(c, c.activeRules(c.vars["branch"]), func(o object) object { return o })
+}
+
+func (c *call) activeRules(branch string) []object {
+	rules, all := c.repo.rules[branch], []object{}
+	add := func(on bool, kind string, parameters object) {
+		if !on {
+			return
 		}
-		add("required_status_checks", object{"required_status_checks": checks, "strict_required_status_checks_policy": false})
+		o := object{"type": kind, "ruleset_source_type": "Repository", "ruleset_source": c.repo.full(), "ruleset_id": c.repo.ID}
+		if parameters != nil {
+			o["parameters"] = parameters
+		}
+		all = append(all, o)
 	}
-	if rules.MergeQueue {
-		add("merge_queue", object{
-			"check_response_timeout_minutes": 60, "grouping_strategy": "ALLGREEN", "max_entries_to_build": 5, "max_entries_to_merge": 5,
-			"merge_method": "MERGE", "min_entries_to_merge": 1, "min_entries_to_merge_wait_minutes": 5,
-		})
+	checks := []any{}
+	for _, k := range rules.required() {
+		o := object{"context": k.Context}
+		if k.App != nil {
+			o["integration_id"] = k.App.ID
+		}
+		checks = append(checks, o)
 	}
-	return list(c, all, func(o object) object { return o })
+	add(len(checks) > 0 || rules.Strict, "required_status_checks", object{"required_status_checks": checks, "strict_required_status_checks_policy": rules.Strict})
+	pull := object{
+		"dismiss_stale_reviews_on_push": false, "require_code_owner_review": rules.CodeOwners, "require_last_push_approval": rules.LastPush,
+		"required_approving_review_count": rules.Approvals, "required_review_thread_resolution": rules.Conversation,
+	}
+	if len(rules.Methods) > 0 {
+		pull["allowed_merge_methods"] = rules.Methods
+	}
+	add(rules.Approvals > 0 || rules.CodeOwners || rules.LastPush || rules.Conversation || len(rules.Methods) > 0, "pull_request", pull)
+	add(rules.Signatures, "required_signatures", nil)
+	add(rules.Linear, "required_linear_history", nil)
+	add(rules.Locked, "update", object{"update_allows_fetch_and_merge": false})
+	add(len(rules.Deployments) > 0, "required_deployments", object{"required_deployment_environments": orEmpty(rules.Deployments)})
+	for _, kind := range rules.Others {
+		add(true, kind, nil)
+	}
+	add(rules.MergeQueue, "merge_queue", object{
+		"check_response_timeout_minutes": 60, "grouping_strategy": "ALLGREEN", "max_entries_to_build": 5, "max_entries_to_merge": 5,
+		"merge_method": cmp.Or(rules.QueueMethod, "MERGE"), "min_entries_to_merge": 1, "min_entries_to_merge_wait_minutes": 5,
+	})
+	return all
 }
 
 // ownersErrors is what GitHub finds wrong with CODEOWNERS: here, owners who are not there or may not write.

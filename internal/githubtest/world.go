@@ -115,7 +115,8 @@ func (s *Server) id(kind string) int64 {
 	base := map[string]int64{
 		"user": 583231, "app": 29310, "installation": 4421000, "repository": 1296269, "pull": 191568743,
 		"label": 208045946, "review": 80000000, "comment": 970000000, "status": 1100000000, "suite": 118578147,
-		"run": 128620228, "event": 640000000, "hook": 12345678, "delivery": 30000000000, "key": 500000,
+		"run": 128620228, "team": 2300000, "milestone": 1002604, "thread": 70000000, "review-comment": 1950000000,
+		"reaction": 250000000, "queue": 4700000, "event": 640000000, "hook": 12345678, "delivery": 30000000000, "key": 500000,
 	}[kind]
 	s.lastID[kind]++
 	return base + s.lastID[kind]
@@ -176,6 +177,8 @@ type User struct {
 	createdAt time.Time
 	app       *App // whose bot it is
 	members   []*User
+	teams     []*Team // of an organization
+	busy      bool
 	token     string
 }
 
@@ -506,7 +509,9 @@ type Repo struct {
 	methods    map[string]bool
 	deleteHead bool
 	roles      map[*User]Role
+	teams      map[*Team]Role
 	labels     []*Label
+	milestones []*milestone
 	numbers    int
 	pulls      []*PR
 	comments   []*Comment
@@ -515,6 +520,7 @@ type Repo struct {
 	runs       map[string][]*Check
 	protected  map[string]*Protection
 	rules      map[string]Ruleset
+	queues     map[string]*queue // by base branch
 	createdAt  time.Time
 	updatedAt  time.Time
 	pushedAt   time.Time
@@ -563,7 +569,7 @@ func (s *Server) newRepo(owner *User, name string, parent *Repo) *Repo {
 	}
 	r := &Repo{
 		s: s, ID: s.id("repository"), owner: owner, name: name, parent: parent, refs: map[string]string{},
-		roles: map[*User]Role{}, statuses: map[string][]*Status{}, runs: map[string][]*Check{}, protected: map[string]*Protection{}, rules: map[string]Ruleset{},
+		roles: map[*User]Role{}, teams: map[*Team]Role{}, statuses: map[string][]*Status{}, runs: map[string][]*Check{}, protected: map[string]*Protection{}, rules: map[string]Ruleset{}, queues: map[string]*queue{},
 		createdAt: s.now(), updatedAt: s.now(), pushedAt: s.now(),
 	}
 	r.dir = filepath.Join(s.o.Dir, fmt.Sprintf("%d-%s.git", r.ID, name))
@@ -703,14 +709,7 @@ func (r *Repo) role(u *User) Role {
 	if u == nil {
 		return r.publicRole()
 	}
-	if u == r.owner {
-		return CanAdmin
-	}
-	role := r.roles[u]
-	if role == CanNothing && slices.Contains(r.owner.members, u) {
-		role = CanRead
-	}
-	return max(role, r.publicRole())
+	return max(r.granted(u), r.publicRole())
 }
 
 func (r *Repo) publicRole() Role {
@@ -749,9 +748,16 @@ type RequiredCheck struct {
 // Protection are the rules of a protected branch.
 type Protection struct {
 	Checks        []RequiredCheck
-	Strict        bool    // the head must contain the base
-	Reviews       int     // approving reviews of people who may write
-	DismissStale  bool    // a push dismisses approvals
+	Strict        bool // the head must contain the base
+	Reviews       int  // approving reviews of people who may write
+	DismissStale  bool // a push dismisses approvals
+	CodeOwners    bool // shown, and left to the test
+	LastPush      bool // one of the reviews by somebody other than who pushed last
+	Conversation  bool // every thread resolved
+	Signatures    bool // every commit verified
+	Linear        bool // no merge commits
+	Locked        bool // nobody merges
+	Deployments   []string
 	Pushers       []*User // who may push and merge; nil: all who may write
 	EnforceAdmins bool
 }

@@ -60,8 +60,8 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// tidy sorts by position, drops repetitions and cuts to maxProblems.
-func (ps Problems) tidy() Problems {
+// Tidy sorts by position, drops repetitions and cuts to maxProblems.
+func (ps Problems) Tidy() Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		if a.Pos.Line != b.Pos.Line {
 			return a.Pos.Line - b.Pos.Line

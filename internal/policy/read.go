@@ -41,7 +41,7 @@ func Parse(path string, text []byte) (p *Policy, problems Problems) {
 	}()
 	p = r.file(text)
 	if len(r.problems) > 0 {
-		return nil, r.problems.tidy()
+		return nil, r.problems.Tidy()
 	}
 	return p, nil
 }
@@ -80,9 +80,19 @@ func (r *reader) pos(n ast.Node) Pos {
 
 // file reads the whole file.
 func (r *reader) file(text []byte) *Policy {
+	body := r.document(text, "a policy", MaxSize)
+	if body == nil {
+		return nil
+	}
+	return r.policy(body)
+}
+
+// document reads the one YAML document of a file that is a what and has at most most bytes; nil if there is none, or
+// something wrong with it.
+func (r *reader) document(text []byte, what string, most int) ast.Node {
 	start := Pos{Path: r.path, Line: 1, Column: 1}
-	if len(text) > MaxSize {
-		r.say(start, "", "The file has %d bytes; a policy may have %d.", len(text), MaxSize)
+	if len(text) > most {
+		r.say(start, "", "The file has %d bytes; %s may have %d.", len(text), what, most)
 		return nil
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
@@ -117,7 +127,7 @@ func (r *reader) file(text []byte) *Policy {
 		r.say(start, `Begin it with the line "version: 1".`, "The file is empty.")
 		return nil
 	}
-	return r.policy(body)
+	return body
 }
 
 // unprintable finds bytes that no text file has.

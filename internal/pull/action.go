@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -17,7 +18,8 @@ type Action struct {
 
 	Method MergeMethod `json:"method,omitempty"` // merge, branch.update (merge or rebase)
 	Report *Report     `json:"report,omitempty"` // report
-	// Title and Body are texts: of the squash or merge commit, of a comment or review; Title is the new title of a retitle.
+	// Title and Body are texts: of the squash or merge commit, of a comment or review, which ends in Marker(Target); Title is
+	// the new title of a retitle. With a merge, an empty Body beside a Title is an empty body; with neither GitHub writes both.
 	Title string `json:"title,omitempty"`
 	Body  string `json:"body,omitempty"`
 	// Color (six hex digits) and Description are for a label that the repository does not have yet.
@@ -44,10 +46,10 @@ const (
 	Retitle      ActionKind = "title"           // target: the command's key
 	MarkReady    ActionKind = "ready"           // target: the head sha, or the command's key
 	MarkDraft    ActionKind = "draft"           // target: likewise
-	Approve      ActionKind = "review.approve"  // target: the head sha; Body ends in a marker
+	Approve      ActionKind = "review.approve"  // target: the head sha; Body ends in its marker
 	Unapprove    ActionKind = "review.dismiss"  // target: the id of our review
 	SetReport    ActionKind = "report"          // target: the commit's sha; for another report than the main one, name@sha
-	Rerun        ActionKind = "checks.rerun"    // target: the id of the suite, and the command's key
+	Rerun        ActionKind = "checks.rerun"    // target: the id of the suite, then ":" and the command's key
 	UpdateBranch ActionKind = "branch.update"   // target: the head sha, which GitHub takes as a precondition; Method: merge or rebase
 	Enqueue      ActionKind = "queue.add"       // target: the head sha, likewise
 	Dequeue      ActionKind = "queue.remove"    // target: the head sha
@@ -56,7 +58,7 @@ const (
 	Reopen       ActionKind = "reopen"          // target: the command's key
 	Retarget     ActionKind = "base"            // target: the number of another pull request; Branch: its new base
 	DeleteBranch ActionKind = "branch.delete"   // target: the branch; SHA is where it has to be
-	WriteComment ActionKind = "comment"         // target: what it is about; Body holds a marker of it
+	WriteComment ActionKind = "comment"         // target: what it is about; Body ends in its marker
 	React        ActionKind = "reaction"        // target: the comment's node id and the reaction: "IC_x:+1"; repeating it changes nothing
 )
 
@@ -77,6 +79,16 @@ func (a Action) Repeatable() bool {
 		return a.Report != nil && (a.Report.ID != 0 || a.Report.Digest == "") // a status, or an update of a known check run
 	}
 	return false
+}
+
+// Marker is the line that ends a comment or a review of ours, and by which it is found again: nobody sees it.
+func Marker(target string) string { return "<!-- pr-manager:" + target + " -->" }
+
+// Marked reports whether a text is the one with the target's marker: its last line, so that quoting it is not it.
+func Marked(body, target string) bool {
+	body = strings.TrimRight(body, " \t\r\n")
+	rest, ends := strings.CutSuffix(body, Marker(target))
+	return ends && (rest == "" || strings.HasSuffix(rest, "\n"))
 }
 
 // StatusLimit is how many characters of a description GitHub keeps in a commit status.

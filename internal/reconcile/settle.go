@@ -1,6 +1,9 @@
 package reconcile
 
 import (
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
@@ -35,7 +38,7 @@ func settle(m pull.Memory, s pull.Snapshot, now time.Time) ([]pull.Intent, pull.
 			continue
 		}
 		in.Status, in.DoneAt = pull.Superseded, now
-		if happened(in.Action, s) {
+		if happened(in, s) {
 			in.Status, in.Error, in.Failures = pull.Done, "", 0
 			m = remember(m, in.Action, s)
 		}
@@ -46,31 +49,101 @@ func settle(m pull.Memory, s pull.Snapshot, now time.Time) ([]pull.Intent, pull.
 	return settled, m
 }
 
-// happened reports whether a snapshot shows the effect of an action.
-func happened(a pull.Action, s pull.Snapshot) bool {
+// happened reports whether a snapshot shows the effect of what was sent. What it can't show (another pull request's base) is
+// taken for not done: then it is harmless to do again, and whether it is still wanted is decided anew.
+func happened(in pull.Intent, s pull.Snapshot) bool {
+	a := in.Action
 	switch a.Kind {
 	case pull.AddLabel:
 		return hasLabel(s, a.Target)
 	case pull.RemoveLabel:
 		return !hasLabel(s, a.Target)
+	case pull.AskReview:
+		return asked(s, a.Target) || reviewedSince(s, a.Target, in.StartedAt)
+	case pull.UnaskReview:
+		return !asked(s, a.Target)
+	case pull.Assign:
+		return slices.ContainsFunc(s.Assignees, is(a.Target))
+	case pull.Unassign:
+		return !slices.ContainsFunc(s.Assignees, is(a.Target))
+	case pull.Retitle:
+		return s.Title == a.Title
+	case pull.MarkReady:
+		return !s.Draft
+	case pull.MarkDraft:
+		return s.Draft
+	case pull.Approve:
+		return slices.ContainsFunc(s.Reviews, func(r pull.Review) bool {
+			return r.Author.Same(s.Us) && r.State == pull.Approved && r.Commit == a.SHA
+		})
+	case pull.Unapprove:
+		return !slices.ContainsFunc(s.Reviews, func(r pull.Review) bool {
+			return strconv.FormatInt(r.ID, 10) == a.Target && r.State != pull.Dismissed
+		})
 	case pull.SetReport:
-		return s.Report != nil && a.Report != nil && s.Head.SHA == a.SHA && s.Report.State == a.Report.State &&
-			(s.Report.Digest == a.Report.Digest)
+		return slices.ContainsFunc(reports(s), func(r pull.Report) bool {
+			return a.Report != nil && r.Name == a.Report.Name && r.SHA == a.SHA && r.State == a.Report.State && r.Digest == a.Report.Digest
+		})
+	case pull.Rerun:
+		return slices.ContainsFunc(s.Checks, func(c pull.Check) bool {
+			suite, _, _ := strings.Cut(a.Target, ":")
+			return strconv.FormatInt(c.Suite, 10) == suite && (c.State == pull.CheckPending || c.StartedAt.After(in.StartedAt))
+		})
+	case pull.UpdateBranch:
+		return s.Head.SHA != a.SHA
+	case pull.Enqueue:
+		return s.Queued != nil || s.State == pull.Merged && s.Head.SHA == a.SHA
+	case pull.Dequeue:
+		return s.Queued == nil
 	case pull.Merge:
-		return s.State == pull.Merged && s.Head.SHA == a.SHA
+		return s.State == pull.Merged && s.Head.SHA == a.SHA || a.Method == pull.FastForward && s.BaseBranchTip == a.SHA
+	case pull.Close:
+		return s.State != pull.Open
+	case pull.Reopen:
+		return s.State != pull.Closed
 	case pull.DeleteBranch:
 		return s.HeadBranchTip == ""
+	case pull.WriteComment:
+		return slices.ContainsFunc(s.Comments, func(c pull.Comment) bool {
+			return c.Author.Same(s.Us) && c.Source == pull.Conversation && pull.Marked(c.Body, a.Target)
+		})
+	case pull.React:
+		return slices.ContainsFunc(s.Comments, func(c pull.Comment) bool {
+			return c.NodeID == a.Node && slices.Contains(c.Reacted, strings.TrimPrefix(a.Target, a.Node+":"))
+		})
 	}
 	return false
 }
 
-func hasLabel(s pull.Snapshot, name string) bool {
-	for _, l := range s.Labels {
-		if l.Name == name {
-			return l.Present
-		}
+// reports are all of ours that a snapshot shows.
+func reports(s pull.Snapshot) []pull.Report {
+	if s.Report == nil {
+		return s.Reports
 	}
-	return false
+	return append([]pull.Report{*s.Report}, s.Reports...)
+}
+
+func is(login string) func(pull.Actor) bool {
+	return func(a pull.Actor) bool { return strings.EqualFold(a.Login, login) }
+}
+
+// asked reports whether somebody, or a team, is asked for a review.
+func asked(s pull.Snapshot, target string) bool {
+	return slices.ContainsFunc(s.ReviewRequests, func(r pull.ReviewRequest) bool {
+		return strings.EqualFold(r.Team, target) || strings.EqualFold(r.Who.Login, target)
+	})
+}
+
+// reviewedSince reports whether somebody has given a review, which ends GitHub's request for it.
+func reviewedSince(s pull.Snapshot, login string, since time.Time) bool {
+	return slices.ContainsFunc(s.Reviews, func(r pull.Review) bool {
+		return strings.EqualFold(r.Author.Login, login) && r.SubmittedAt.After(since)
+	})
+}
+
+func hasLabel(s pull.Snapshot, name string) bool {
+	l, ok := s.Has(name)
+	return ok && l.Present
 }
 
 // remember returns the memory after an action is known to have happened: whose a label is follows from it.
