@@ -314,6 +314,24 @@ func (d *decider) approvals() {
 	d.v.Approvals = &Approvals{Result: j.result, Reasons: j.reasons, Given: j.given}
 }
 
+// Judge says what the approvals of a pull request come to, and nothing else: for one that another depends on. While there are
+// needs it is not final, as with a decision.
+func (e Effective) Judge(s pull.Snapshot, m pull.Memory, now time.Time) (Approvals, []pull.Need) {
+	switch {
+	case e.hold != nil:
+		return Approvals{Result: Unknown, Reasons: []Reason{*e.hold}}, nil
+	case e.Policy == nil:
+		return Approvals{Result: Unknown, Reasons: []Reason{{Code: PolicyBroken, Text: e.Problem(), Who: []string{WhoPolicy}}}}, nil
+	case e.Policy.approvals == nil:
+		return Approvals{Result: True}, nil
+	}
+	d := e.decider(&s, m, now)
+	d.f = newFacts(d.p, d.s, &d.next, now)
+	d.commands() // an approval by command may be new
+	d.approvals()
+	return *d.v.Approvals, pull.SortNeeds(d.f.needs)
+}
+
 // unapproved are the reasons why the section approvals keeps a pull request from being merged. A condition that looks at
 // approvals itself says what they mean for it, and there are none then.
 func (d *decider) unapproved(when *program) []Reason {

@@ -129,7 +129,7 @@ func (r *Reconciler) decide(ctx context.Context, scope pull.Scope, s pull.Snapsh
 			return Look{}, fmt.Errorf("decide about %s#%d: it still needs %v after %d rounds: a bug in the service", s.Repo.FullName(), s.Number, d.Needs, n)
 		}
 		var err error
-		if s, err = r.forge.Learn(ctx, scope, s, d.Needs); err != nil {
+		if s, err = r.learn(ctx, scope, s, d.Needs, now); err != nil {
 			return Look{}, err
 		}
 	}
