@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ import (
 )
 
 func (w *world) explainCommand() *cobra.Command {
-	var live, asJSON bool
+	var live, history, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "explain OWNER/REPO#NUMBER",
 		Short: "Tells why a pull request is where it is",
@@ -33,9 +34,11 @@ func (w *world) explainCommand() *cobra.Command {
 it saw. It is the newest decision of the service, from its database; with --live, or when the database knows none,
 GitHub is asked and the decision made anew. Nothing is written, neither there nor here.
 
+With --history, how it came to that: what changed from one decision to the next, as far back as decisions are kept.
 The address of the pull request's page does as well.`,
 		Example: `  github-pr-manager explain octo/app#7
   github-pr-manager explain --live https://github.com/octo/app/pull/7
+  github-pr-manager explain --history octo/app#7
   github-pr-manager explain --json octo/app#7 | jq -r .sentence`,
 		Args: arguments(1, 1, "one pull request, such as octo/app#7"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,6 +49,12 @@ The address of the pull request's page does as well.`,
 			cfg, err := w.config()
 			if err != nil {
 				return err
+			}
+			if history {
+				if live {
+					return usagef("--history is of the service's own decisions, from its database: leave --live out")
+				}
+				return w.history(cmd.Context(), cfg, owner, name, number, asJSON)
 			}
 			x, err := w.explanation(cmd.Context(), cfg, owner, name, number, live)
 			if err != nil {
@@ -58,8 +67,50 @@ The address of the pull request's page does as well.`,
 		},
 	}
 	cmd.Flags().BoolVar(&live, "live", false, "ask GitHub now instead of the database")
+	cmd.Flags().BoolVar(&history, "history", false, "tell what changed from one decision to the next")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// A step is one decision of a history.
+type step struct {
+	At       time.Time       `json:"at"`
+	State    string          `json:"state"`
+	Head     pull.SHA        `json:"head,omitempty"`
+	Changed  string          `json:"changed,omitempty"` // in a sentence
+	Changes  []policy.Change `json:"changes,omitempty"`
+	Sentence string          `json:"sentence"`
+}
+
+// history prints what changed from one decision to the next, oldest first.
+func (w *world) history(ctx context.Context, cfg app.Config, owner, name string, number int, asJSON bool) error {
+	d, err := w.known(ctx, cfg, owner, name, number)
+	if err != nil {
+		return err
+	}
+	if len(d.History) == 0 {
+		return fmt.Errorf("the database knows no decision about %s/%s#%d", owner, name, number)
+	}
+	steps := []step{}
+	for _, h := range slices.Backward(d.History) {
+		s := step{At: h.At, State: h.State, Head: h.Head, Sentence: h.Sentence}
+		if json.Unmarshal(h.Changes, &s.Changes) == nil { // of another version: the sentence has to do
+			s.Changed = notice.Changes(s.Changes)
+		}
+		steps = append(steps, s)
+	}
+	if asJSON {
+		return w.json(map[string]any{"repository": d.Row.Repo.FullName(), "number": d.Row.Number, "history": steps})
+	}
+	w.printf("%s#%d  %s\n\n", d.Row.Repo.FullName(), d.Row.Number, telemetry.Printable(d.Row.Title))
+	for _, s := range steps {
+		text := s.Changed
+		if text == "" {
+			text = s.Sentence
+		}
+		w.printf("%s  %-8s  %s  %s\n", s.At.UTC().Format(time.DateTime), s.State, s.Head.Short(), telemetry.Printable(text))
+	}
+	return nil
 }
 
 // An explanation is a decision about one pull request, from wherever it was had.
@@ -72,8 +123,10 @@ type explanation struct {
 	State      string          `json:"state"`
 	Sentence   string          `json:"sentence"`
 	Verdict    json.RawMessage `json:"verdict"`
-	DecidedAt  time.Time       `json:"decided_at"`
-	Source     string          `json:"source"`
+	// Explanation is the verdict in words; nil where another version has kept it.
+	Explanation *notice.Explanation `json:"explanation,omitempty"`
+	DecidedAt   time.Time           `json:"decided_at"`
+	Source      string              `json:"source"`
 }
 
 // Where an explanation is from.
@@ -128,10 +181,16 @@ func (w *world) explanation(ctx context.Context, cfg app.Config, owner, name str
 
 // explained is the newest decision of the service.
 func explained(d store.PullDetail, source string) explanation {
-	return explanation{
+	x := explanation{
 		Repository: d.Row.Repo.FullName(), Number: d.Row.Number, Title: d.Row.Title, URL: d.Row.URL, Head: d.Row.Head,
 		State: d.Verdict.State, Sentence: d.Verdict.Sentence, Verdict: d.Verdict.Tree, DecidedAt: d.Row.DecidedAt, Source: source,
 	}
+	var v policy.Verdict
+	if json.Unmarshal(d.Verdict.Tree, &v) == nil {
+		words := notice.Explain(v)
+		x.Explanation = &words
+	}
+	return x
 }
 
 // known is what the database has about a pull request: nothing, where it has never heard of it or is not there itself.
@@ -191,8 +250,10 @@ func (w *world) look(ctx context.Context, cfg app.Config, repo pull.Repo, number
 		return explanation{}, fmt.Errorf("write the decision down: %w", err)
 	}
 	snap := found.Snapshot
+	words := notice.Explain(found.Verdict)
 	return explanation{
-		Repository: snap.Repo.FullName(), Number: snap.Number, Title: snap.Title, URL: snap.URL, Head: snap.Head.SHA,
+		Explanation: &words,
+		Repository:  snap.Repo.FullName(), Number: snap.Number, Title: snap.Title, URL: snap.URL, Head: snap.Head.SHA,
 		State: string(found.Verdict.State), Sentence: notice.Sentence(found.Verdict), Verdict: tree, DecidedAt: snap.ObservedAt, Source: fromGitHub,
 	}, nil
 }

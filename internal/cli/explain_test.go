@@ -61,12 +61,16 @@ func decided(t *testing.T, title string) policy.Verdict {
 	if err != nil {
 		t.Fatal(err)
 	}
+	changes, err := json.Marshal(policy.Changes(policy.Verdict{}, v))
+	if err != nil {
+		t.Fatal(err)
+	}
 	err = s.Plan(t.Context(), claim, pull.Plan{
 		Pull: pull.Row{
 			Key: claim.Key, Repo: repo, Number: 7, Title: title, Author: "ana", URL: "https://github.com/octo/app/pull/7", State: pull.Open,
 			Head: snap.Head.SHA, HeadRef: "fix", Base: "main", UpdatedAt: s.Now(), DecidedAt: s.Now(), Verdict: string(v.State), Sentence: notice.Sentence(v),
 		},
-		Verdict: pull.Verdict{State: string(v.State), Sentence: notice.Sentence(v), Tree: tree, Digest: v.Digest()},
+		Verdict: pull.Verdict{State: string(v.State), Sentence: notice.Sentence(v), Tree: tree, Digest: v.Digest(), Changes: changes},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +120,39 @@ func TestExplainFromTheDatabase(t *testing.T) {
 
 	if code, _, errs := explain("octo/app#8"); code != exitNo || !strings.Contains(errs, "the database knows no decision about octo/app#8") {
 		t.Errorf("explain of an unknown one = %d, %s", code, errs)
+	}
+}
+
+// TestExplainHistory tells what changed from one decision to the next, and where that is not kept, what was decided.
+func TestExplainHistory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	v := decided(t, "Fix it")
+	run := func(args ...string) (int, string, string) {
+		var out, errs strings.Builder
+		code := Run(t.Context(), append([]string{"explain"}, args...), nil, &out, &errs, nil)
+		return code, out.String(), errs.String()
+	}
+	code, out, errs := run("--history", "octo/app#7")
+	if code != exitFine || errs != "" || !strings.HasPrefix(out, "octo/app#7  Fix it\n\n20") || !strings.Contains(out, "  waiting   aaaaaaa  Looked at for the first time.\n") {
+		t.Errorf("explain --history = %d, %s%s", code, out, errs)
+	}
+	code, out, _ = run("--history", "--json", "octo/app#7")
+	var got struct {
+		Number  int
+		History []struct {
+			State, Changed, Sentence string
+			Changes                  []policy.Change
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitFine || got.Number != 7 || len(got.History) != 1 ||
+		got.History[0].Sentence != notice.Sentence(v) || len(got.History[0].Changes) != 1 || got.History[0].Changes[0].Kind != policy.FirstVerdict {
+		t.Errorf("explain --history --json = %d, %s, %v", code, out, err)
+	}
+	if code, _, errs := run("--history", "octo/app#8"); code != exitNo || !strings.Contains(errs, "knows no decision about octo/app#8") {
+		t.Errorf("explain --history of an unknown one = %d, %s", code, errs)
+	}
+	if code, _, _ := run("--history", "--live", "octo/app#7"); code != exitUsage {
+		t.Errorf("explain --history --live = %d", code)
 	}
 }
 

@@ -209,10 +209,10 @@ func TestSetup(t *testing.T) {
 	if g.path != "/organizations/acme/settings/apps/new" || m.Name != "Acme <pulls>" || m.Hook.URL != "https://pulls.example.com/webhook" || !m.Hook.Active || m.Public {
 		t.Errorf("GitHub got %+v at %s", m, g.path)
 	}
-	if got := fmt.Sprint(m.Permissions); got != "map[checks:write contents:write issues:write metadata:read pull_requests:write statuses:write]" {
+	if got := fmt.Sprint(m.Permissions); got != "map[actions:write checks:write contents:write issues:write members:read merge_queues:read metadata:read pull_requests:write statuses:write]" {
 		t.Errorf("permissions = %s", got)
 	}
-	if got := strings.Join(m.Events, " "); got != "pull_request pull_request_review pull_request_review_comment issue_comment check_run check_suite status push" {
+	if got := strings.Join(m.Events, " "); got != "pull_request pull_request_review pull_request_review_comment pull_request_review_thread issue_comment check_run check_suite status push merge_group" {
 		t.Errorf("events = %s", got)
 	}
 	for name, want := range map[string]string{

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/notice"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
@@ -138,6 +140,9 @@ type decisionJSON struct {
 	Verdict  string     `json:"verdict"`
 	Sentence string     `json:"sentence"`
 	Head     pull.SHA   `json:"head,omitempty"`
+	Changed  string     `json:"changed,omitempty"` // what is different from the decision before, in a sentence
+	// Changes are the same for programs.
+	Changes json.RawMessage `json:"changes,omitempty"`
 }
 
 // apiPulls serves GET /api/pulls: open pull requests, or with ?state=closed those that are not.
@@ -171,6 +176,7 @@ func (d *Dashboard) apiPull(w http.ResponseWriter, r *http.Request) error {
 	out := struct {
 		pullJSON
 		Tree       json.RawMessage `json:"verdict_tree,omitempty"`
+		Why        json.RawMessage `json:"explanation,omitempty"` // the same in words
 		Actions    []actionJSON    `json:"actions"`
 		History    []decisionJSON  `json:"history"`
 		Deliveries []deliveryJSON  `json:"deliveries"`
@@ -182,6 +188,14 @@ func (d *Dashboard) apiPull(w http.ResponseWriter, r *http.Request) error {
 	if tree := []byte(d.o.Secrets.Scrub(string(det.Verdict.Tree))); json.Valid(tree) {
 		out.Tree = tree
 	}
+	var verdict policy.Verdict
+	if len(out.Tree) > 0 && json.Unmarshal(out.Tree, &verdict) == nil {
+		why, err := json.Marshal(notice.Explain(verdict))
+		if err != nil {
+			return err
+		}
+		out.Why = why
+	}
 	for _, in := range det.Intents {
 		out.Actions = append(out.Actions, actionJSON{
 			Kind: in.Action.Kind, Target: clean(in.Action.Target, 200), Status: in.Status, Attempt: in.Attempt,
@@ -190,7 +204,11 @@ func (d *Dashboard) apiPull(w http.ResponseWriter, r *http.Request) error {
 		})
 	}
 	for _, h := range det.History {
-		out.History = append(out.History, decisionJSON{moment(h.At), h.State, d.text(h.Sentence, 600), h.Head})
+		one := decisionJSON{At: moment(h.At), Verdict: h.State, Sentence: d.text(h.Sentence, 600), Head: h.Head, Changed: d.text(notice.Changes(changesOf(h)), 800)}
+		if list := []byte(d.o.Secrets.Scrub(string(h.Changes))); json.Valid(list) {
+			one.Changes = list
+		}
+		out.History = append(out.History, one)
 	}
 	for _, dl := range det.Deliveries {
 		out.Deliveries = append(out.Deliveries, d.deliveryJSON(dl))

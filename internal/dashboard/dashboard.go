@@ -107,6 +107,7 @@ type Decision struct {
 	State    string
 	Sentence string
 	Head     pull.SHA
+	Changes  []byte // JSON of a list of policy.Change: what was different from the one before
 }
 
 // Options are what a dashboard is made with.

@@ -266,9 +266,9 @@ func (f *fakeStore) explain() {
 	d.Verdict = pull.Verdict{State: string(v.State), Sentence: d.Row.Sentence, Tree: tree, Digest: v.Digest()}
 	d.Row.NextLook = now.Add(4 * time.Minute)
 	d.History = []Decision{
-		{now.Add(-8 * time.Minute), "waiting", d.Row.Sentence, head},
-		{now.Add(-19 * time.Minute), "blocked", "Blocked: check \"unit tests\" failed on 1f00c1d; mona can push a fix.", "1f00c1d00000"},
-		{now.Add(-26 * time.Minute), "waiting", "Waiting for 2 checks on 1f00c1d: unit tests, build (linux).", "1f00c1d00000"},
+		{now.Add(-8 * time.Minute), "waiting", d.Row.Sentence, head, []byte(`[{"kind":"head","from":"1f00c1d00000","to":"` + string(head) + `"},{"kind":"went","reason":{"code":"checks_failed","names":["unit tests"]},"met":true},{"kind":"stays","reason":{"code":"approval_missing","sha":"` + string(head) + `"}}]`)},
+		{now.Add(-19 * time.Minute), "blocked", "Blocked: check \"unit tests\" failed on 1f00c1d; mona can push a fix.", "1f00c1d00000", nil},
+		{now.Add(-26 * time.Minute), "waiting", "Waiting for 2 checks on 1f00c1d: unit tests, build (linux).", "1f00c1d00000", nil},
 	}
 	d.Intents = []pull.Intent{
 		{Action: pull.Action{Kind: pull.SetReport, Target: string(head), Report: &pull.Report{Title: d.Row.Sentence}}, Status: pull.Done, Attempt: 1, DoneAt: now.Add(-8 * time.Minute)},

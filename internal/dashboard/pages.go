@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/notice"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
@@ -275,6 +276,7 @@ type pullPage struct {
 
 type historyView struct {
 	State    state
+	Changes  string // what was different from the decision before; "" where that is not known
 	Sentence string
 	Head     string
 	At       stamp
@@ -303,7 +305,7 @@ func (d *Dashboard) pullPage(w http.ResponseWriter, r *http.Request) error {
 		p.Work = &v
 	}
 	for _, h := range det.History {
-		p.History = append(p.History, historyView{stateNamed(h.State), d.text(h.Sentence, 400), h.Head.Short(), at(h.At, now)})
+		p.History = append(p.History, historyView{stateNamed(h.State), d.text(notice.Changes(changesOf(h)), 800), d.text(h.Sentence, 400), h.Head.Short(), at(h.At, now)})
 	}
 	for _, dl := range det.Deliveries {
 		p.Deliveries = append(p.Deliveries, d.deliveryView(dl, now))

@@ -83,10 +83,10 @@ func TestPullPage(t *testing.T) {
 	wants(t, page,
 		"Show the time zone", "Waiting for an approval", "https://github.com/octo/app/pull/44",
 		"Why", "octo/app/.github/pr-manager.yml@main", "approval",
+		"Merging", "waits", "pr-manager.yml@main:12", "approved", "false: ", "approvals", "0 of 5bd1e24", "unknown: ", "checks.green", "true: ",
 		"Label <bdi>ui", "pr-manager.yml@main:5", "Label <bdi>hold", "stays off",
-		"Merge", "waits", "pr-manager.yml@main:12", "approved", "false: ", "approvals", "0 of 5bd1e24", "unknown: ", "checks.green", "true: ",
 		"What was done", "Add label", "Remove label", "GitHub answered 403", "refused · try 2",
-		"How it got here", "unit tests", "Webhooks about it", "check_run",
+		"What happened", "Pushed: the head is ", "checks passed; still needs an approval of ", "unit tests", "Webhooks about it", "check_run",
 	)
 	// GitHub's addresses are not case-sensitive.
 	get(t, New(newFake(), Options{}), "/pulls/Octo/APP/44")
@@ -296,9 +296,13 @@ func TestAPI(t *testing.T) {
 		pullJSON
 		Tree    struct{ State string } `json:"verdict_tree"`
 		Actions []actionJSON
+		History []decisionJSON
 	}
 	if err := json.Unmarshal([]byte(get(t, d, "/api/pulls/octo/app/44")), &one); err != nil || one.Number != 44 || one.Tree.State != "waiting" || len(one.Actions) != 3 {
 		t.Errorf("/api/pulls/octo/app/44 = %+v, %v; want the verdict's tree and three actions", one, err)
+	}
+	if h := one.History[0]; !strings.HasPrefix(h.Changed, "Pushed: the head is ") || !strings.Contains(string(h.Changes), `"checks_failed"`) || one.History[1].Changed != "" {
+		t.Errorf("the history is %+v, want what changed in words and as data", one.History)
 	}
 }
 

@@ -42,23 +42,6 @@ type nodeView struct {
 	Kids  []nodeView
 }
 
-// outcomes say a rule's outcome in words, and how it looks.
-var outcomes = map[policy.Outcome]struct{ text, tone string }{
-	policy.LabelAdd:      {"is being added", "yes"},
-	policy.LabelRemove:   {"is being removed", "no"},
-	policy.LabelOn:       {"is on, as it should be", "yes"},
-	policy.LabelOff:      {"is off, as it should be", ""},
-	policy.LabelLeft:     {"was set by a person, and stays", ""},
-	policy.LabelKeptOff:  {"was taken off by a person, and stays off", ""},
-	policy.LabelUnknown:  {"is left as it is: not known", "no"},
-	policy.LabelSettling: {"was just written", ""},
-	policy.Withheld:      {"GitHub refused it lately", "bad"},
-	policy.MergeNow:      {"merges now", "yes"},
-	policy.MergeWaits:    {"waits", "no"},
-	policy.BranchDelete:  {"is being deleted", "yes"},
-	policy.BranchKept:    {"is kept", ""},
-}
-
 // verdictView decodes a stored verdict. A tree from another version that can't be read is shown as none: the sentence
 // beside it still says why.
 func (d *Dashboard) verdictView(v pull.Verdict) verdictView {
@@ -71,13 +54,10 @@ func (d *Dashboard) verdictView(v pull.Verdict) verdictView {
 		out.Reasons = []string{"The details of this decision were written by another version and can't be shown."}
 		return out
 	}
-	reasons := func(rs []policy.Reason) (out []string) {
+	e := notice.Explain(tree)
+	reasons := func(rs []notice.Said) (out []string) {
 		for _, r := range rs[:min(len(rs), 40)] {
-			say := notice.Reason(r)
-			if who := notice.Unblock(r); who != "" && !strings.Contains(say, who) {
-				say += " Who can help: " + who + "."
-			}
-			out = append(out, d.text(say, 600))
+			out = append(out, d.text(r.String(), 600))
 		}
 		return out
 	}
@@ -85,23 +65,20 @@ func (d *Dashboard) verdictView(v pull.Verdict) verdictView {
 	if tree.Policy.UsingLast {
 		out.Mode = strings.TrimPrefix(out.Mode+", the last valid version", ", ")
 	}
-	out.Reasons = reasons(tree.Reasons)
+	out.Reasons = reasons(e.Reasons)
 	if len(out.Reasons) == 1 && strings.EqualFold(out.Reasons[0], v.Sentence) {
 		out.Reasons = nil // the headline has just said it
 	}
-	for _, p := range tree.Policy.Problems[:min(len(tree.Policy.Problems), 20)] {
-		out.Problems = append(out.Problems, d.text(notice.Problem(p), 400))
+	for _, p := range e.Problems[:min(len(e.Problems), 20)] {
+		out.Problems = append(out.Problems, d.text(p, 400))
 	}
-	for _, a := range tree.Would {
-		out.Would = append(out.Would, d.text(cmp.Or(verbs[a.Kind], string(a.Kind))+" "+a.Target, 200))
+	for _, w := range e.Would {
+		out.Would = append(out.Would, d.text(w, 200))
 	}
-	for i, r := range tree.Rules[:min(len(tree.Rules), 100)] {
+	for i, r := range e.Rules[:min(len(e.Rules), 100)] {
 		rv := ruleView{
-			ID: "r" + strconv.Itoa(i), Section: ruleName(r.Section), Name: d.text(r.Name, 80), Where: d.text(where(r.Pos), 200),
-			Outcome: d.text(string(r.Outcome), 40), Why: reasons(r.Why),
-		}
-		if o, ok := outcomes[r.Outcome]; ok {
-			rv.Outcome, rv.Tone = o.text, o.tone
+			ID: "r" + strconv.Itoa(i), Section: d.text(r.Title, 40), Name: d.text(r.Name, 80),
+			Where: d.text(where(r.Pos), 200), Outcome: d.text(r.Came, 80), Tone: string(r.Tone), Why: reasons(r.Why),
 		}
 		if r.Condition != nil {
 			budget := 400
@@ -112,16 +89,6 @@ func (d *Dashboard) verdictView(v pull.Verdict) verdictView {
 		out.Rules = append(out.Rules, rv)
 	}
 	return out
-}
-
-func ruleName(section string) string {
-	switch section {
-	case "labels":
-		return "Label"
-	case "merge":
-		return "Merge"
-	}
-	return clean(section, 40)
 }
 
 // where is file:line; the column is for editors.
@@ -161,4 +128,13 @@ func (d *Dashboard) nodeView(n *policy.Node, depth int, budget *int) nodeView {
 		v.Kids = append(v.Kids, d.nodeView(c, depth+1, budget))
 	}
 	return v
+}
+
+// changesOf decodes what is kept of the changes to a decision; of another version's, nothing.
+func changesOf(h Decision) []policy.Change {
+	var list []policy.Change
+	if json.Unmarshal(h.Changes, &list) != nil {
+		return nil
+	}
+	return list
 }

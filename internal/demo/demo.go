@@ -90,10 +90,12 @@ func New(w *githubtest.Server, o Options) *Cast {
 	c.ci = w.App("acme-ci", githubtest.AppOptions{Permissions: map[string]string{"checks": "write"}})
 	c.app = w.App("pr-manager", githubtest.AppOptions{
 		Permissions: map[string]string{
-			"checks": "write", "contents": "write", "pull_requests": "write", "issues": "write", "statuses": "write",
+			"checks": "write", "contents": "write", "pull_requests": "write", "issues": "write", "statuses": "write", "actions": "write",
+			"merge_queues": "read", "members": "read",
 		},
 		Events: []string{
-			"pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment", "check_run", "check_suite", "status", "push",
+			"pull_request", "pull_request_review", "pull_request_review_comment", "pull_request_review_thread", "issue_comment", "check_run",
+			"check_suite", "status", "push", "merge_group",
 		},
 	})
 

@@ -138,7 +138,7 @@ func (e *examination) installations(ctx context.Context) {
 		e.fail("installations", "", "the App is installed nowhere", "install it from its public page, for the repositories that it is to look after")
 	}
 	for _, in := range all {
-		missing := append(pull.LackingPermissions(in.Permissions), pull.LackingEvents(in.Events)...)
+		missing := in.Lacks()
 		switch permissions, events := e.app.Lacks(); {
 		case in.Suspended:
 			e.fail("installations", in.Account, "it is suspended: nothing there is ours to see", "have its owner unsuspend it under Settings, GitHub Apps")

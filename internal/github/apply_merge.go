@@ -102,7 +102,7 @@ func (w write) updateBranch() *pull.Fault {
 	}
 	var f *pull.Fault
 	if w.a.Method == pull.Rebase {
-		f = w.mutate(updateBranchMutation, map[string]any{"pull": w.s.NodeID, "head": w.a.SHA})
+		f = w.mutate(updateBranchMutation, subject{Pull: w.s.NodeID, Head: w.a.SHA})
 	} else {
 		f = w.send("branch.update", http.MethodPut, w.path("pulls", strconv.Itoa(w.s.Number), "update-branch"),
 			map[string]pull.SHA{"expected_head_sha": w.a.SHA}, nil)
@@ -130,7 +130,7 @@ func (w write) enqueue() *pull.Fault {
 	if w.a.SHA == "" {
 		return w.refuse("it has to name the commit that it is about")
 	}
-	f := w.mutate(enqueueMutation, map[string]any{"pull": w.s.NodeID, "head": w.a.SHA})
+	f := w.mutate(enqueueMutation, subject{Pull: w.s.NodeID, Head: w.a.SHA})
 	if f == nil || f.Class != pull.FaultRefused {
 		return f
 	}
@@ -148,7 +148,7 @@ func (w write) enqueue() *pull.Fault {
 
 // dequeue takes the pull request out of GitHub's merge queue.
 func (w write) dequeue() *pull.Fault {
-	f := w.mutate(dequeueMutation, map[string]any{"pull": w.s.NodeID})
+	f := w.mutate(dequeueMutation, subject{Pull: w.s.NodeID})
 	if f != nil && f.Class == pull.FaultRefused && (strings.Contains(strings.ToLower(f.Message), "not in the queue") || strings.Contains(strings.ToLower(f.Message), "not queued")) {
 		return nil
 	}

@@ -32,7 +32,7 @@ func (w write) reopen() *pull.Fault { return w.update("state", "open") }
 
 // markReady ends a draft; there is no way to do it over REST. One that is none is what was wanted.
 func (w write) markReady() *pull.Fault {
-	f := w.mutate(readyMutation, map[string]any{"pull": w.s.NodeID})
+	f := w.mutate(readyMutation, subject{Pull: w.s.NodeID})
 	if f != nil && f.Class == pull.FaultRefused && strings.Contains(strings.ToLower(f.Message), "not a draft") {
 		return nil
 	}
@@ -40,7 +40,7 @@ func (w write) markReady() *pull.Fault {
 }
 
 func (w write) markDraft() *pull.Fault {
-	f := w.mutate(draftMutation, map[string]any{"pull": w.s.NodeID})
+	f := w.mutate(draftMutation, subject{Pull: w.s.NodeID})
 	if f != nil && f.Class == pull.FaultRefused && strings.Contains(strings.ToLower(f.Message), "already a draft") {
 		return nil
 	}
@@ -82,7 +82,7 @@ func (w write) react() *pull.Fault {
 	if content == "" || w.a.Node == "" {
 		return w.refuse("there is no such reaction, or nothing to leave it on")
 	}
-	return w.mutate(reactMutation, map[string]any{"subject": w.a.Node, "content": content})
+	return w.mutate(reactMutation, subject{Subject: w.a.Node, Content: content})
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

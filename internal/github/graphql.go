@@ -29,6 +29,11 @@ func (e gqlError) at(path ...string) bool {
 	return slices.EqualFunc(e.Path, path, func(a any, b string) bool { s, ok := a.(string); return ok && s == b })
 }
 
+// under reports whether the error is about this field or something in it.
+func (e gqlError) under(path ...string) bool {
+	return len(e.Path) >= len(path) && gqlError{Path: e.Path[:len(path)]}.at(path...)
+}
+
 // A variables is what an operation is asked with.
 type variables struct {
 	Owner  string   `json:"owner"`
@@ -37,6 +42,7 @@ type variables struct {
 	Policy string   `json:"policy,omitempty"`
 	Page   int      `json:"page"`
 	OID    pull.SHA `json:"oid,omitempty"`
+	Node   string   `json:"node,omitempty"`
 	Cursor *string  `json:"cursor,omitempty"`
 }
 

@@ -50,13 +50,21 @@ mutation React($subject: ID!, $content: ReactionContent!) {
 // mutations are all there are, for that test and for the metrics.
 var mutations = []operation{readyMutation, draftMutation, updateBranchMutation, enqueueMutation, dequeueMutation, reactMutation}
 
+// A subject is what a mutation is about, and its precondition.
+type subject struct {
+	Content string   `json:"content,omitempty"` // of a reaction
+	Head    pull.SHA `json:"head,omitempty"`
+	Pull    string   `json:"pull,omitempty"`    // the pull request's node id
+	Subject string   `json:"subject,omitempty"` // the node id of what a reaction is left on
+}
+
 // mutate writes over GraphQL. What GitHub refuses it says in an answer of status 200.
-func (w write) mutate(op operation, vars map[string]any) *pull.Fault {
+func (w write) mutate(op operation, about subject) *pull.Fault {
 	body, err := json.Marshal(struct {
-		Query     string         `json:"query"`
-		Operation string         `json:"operationName"`
-		Variables map[string]any `json:"variables"`
-	}{op.text, op.name, vars})
+		Query     string  `json:"query"`
+		Operation string  `json:"operationName"`
+		Variables subject `json:"variables"`
+	}{op.text, op.name, about})
 	if err != nil {
 		return w.refuse("it can't be written as JSON")
 	}

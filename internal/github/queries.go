@@ -4,15 +4,25 @@ package github
 type operation struct{ name, text string }
 
 // operations are all there are, for that test and for the metrics.
-var operations = []operation{pullRequestQuery, filesQuery, labelsQuery, reviewsQuery, checksQuery, openPullsQuery}
+var operations = []operation{
+	pullRequestQuery, teamlessQuery, filesQuery, labelsQuery, reviewsQuery, commentsQuery, threadsQuery, threadQuery, checksQuery, openPullsQuery,
+}
 
 // pageMost is GitHub's largest page.
 const pageMost = 100
 
-// pullRequestQuery is what a pass costs: one request, one point. mergeable has to be selected itself, since only that
-// makes GitHub compute mergeability; mergeStateStatus alone does not.
-var pullRequestQuery = operation{"PullRequest", `
-query PullRequest($owner: String!, $name: String!, $number: Int!, $policy: String!, $page: Int!) {
+// pullRequestQuery is what a pass costs: one request, one point. Its connections would be about 112 requests, nearly all of
+// them the comments of a hundred threads, and GitHub rounds the hundredth of that. mergeable has to be selected itself,
+// since only that makes GitHub compute mergeability; mergeStateStatus alone does not.
+var pullRequestQuery = operation{"PullRequest", pullRequestText("PullRequest", "... on Team { combinedSlug }")}
+
+// teamlessQuery is the same for a classic token without the scope read:org. With it, GitHub answers nothing at all to a query
+// that asks for a field of a team.
+var teamlessQuery = operation{"PullRequestTeamless", pullRequestText("PullRequestTeamless", "")}
+
+func pullRequestText(name, team string) string {
+	return `
+query ` + name + `($owner: String!, $name: String!, $number: Int!, $policy: String!, $page: Int!) {
   viewer { databaseId login }
   rateLimit { cost limit remaining resetAt }
   repository(owner: $owner, name: $name) {
@@ -56,7 +66,28 @@ query PullRequest($owner: String!, $name: String!, $number: Int!, $policy: Strin
       changedFiles
       labels(first: $page) { ...labels }
       files(first: $page) { ...files }
+      milestone { title }
+      assignees(first: 100) { nodes { __typename login databaseId } }
+      reviewRequests(first: 100) {
+        nodes {
+          asCodeOwner
+          requestedReviewer { __typename ...actor ` + team + ` }
+        }
+      }
       reviews(last: $page) { ...reviews }
+      comments(last: $page, orderBy: {field: UPDATED_AT, direction: ASC}) { ...comments }
+      reviewThreads(last: $page) { ...threads }
+      moves: timelineItems(last: 100, itemTypes: [HEAD_REF_FORCE_PUSHED_EVENT]) {
+        nodes { ... on HeadRefForcePushedEvent { createdAt afterCommit { oid } } }
+      }
+      mergeQueueEntry {
+        position
+        state
+        enqueuer { ...actor }
+        baseCommit { oid }
+        headCommit { oid statusCheckRollup { state contexts(first: 100) { ...contexts } } }
+        mergeQueue { entries(first: 100) { pageInfo { hasNextPage } nodes { pullRequest { number } } } }
+      }
       timelineItems(last: 100, itemTypes: [LABELED_EVENT, UNLABELED_EVENT]) {
         nodes {
           __typename
@@ -65,6 +96,7 @@ query PullRequest($owner: String!, $name: String!, $number: Int!, $policy: Strin
         }
       }
       commits(last: 1) {
+        totalCount
         nodes { commit { oid statusCheckRollup { state contexts(first: $page) { ...contexts } } } }
       }
     }
@@ -76,7 +108,8 @@ query PullRequest($owner: String!, $name: String!, $number: Int!, $policy: Strin
     object(expression: $policy) { ...document }
   }
 }
-` + documentFragment + actorFragment + labelsFragment + filesFragment + reviewsFragment + contextsFragment}
+` + documentFragment + actorFragment + labelsFragment + filesFragment + reviewsFragment + commentsFragment + threadsFragment + reactedFragment + contextsFragment
+}
 
 // The next pages of one list each. They select the head and base again, because pages of two different states must not
 // be put together.
@@ -104,7 +137,38 @@ query PullRequestReviews($owner: String!, $name: String!, $number: Int!, $page: 
     pullRequest(number: $number) { headRefOid baseRefOid reviews(last: $page, before: $cursor) { ...reviews } }
   }
 }
-` + reviewsFragment + actorFragment}
+` + reviewsFragment + reactedFragment + actorFragment}
+
+	// commentsQuery goes back to what was changed longer ago.
+	commentsQuery = operation{"PullRequestComments", `
+query PullRequestComments($owner: String!, $name: String!, $number: Int!, $page: Int!, $cursor: String) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) {
+      headRefOid
+      baseRefOid
+      comments(last: $page, before: $cursor, orderBy: {field: UPDATED_AT, direction: ASC}) { ...comments }
+    }
+  }
+}
+` + commentsFragment + reactedFragment + actorFragment}
+
+	// threadsQuery goes back in time.
+	threadsQuery = operation{"PullRequestThreads", `
+query PullRequestThreads($owner: String!, $name: String!, $number: Int!, $page: Int!, $cursor: String) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) { headRefOid baseRefOid reviewThreads(last: $page, before: $cursor) { ...threads } }
+  }
+}
+` + threadsFragment + reactedFragment + actorFragment}
+
+	// threadQuery goes back in one thread.
+	threadQuery = operation{"ThreadComments", `
+query ThreadComments($node: ID!, $page: Int!, $cursor: String) {
+  node(id: $node) {
+    ... on PullRequestReviewThread { comments(last: $page, before: $cursor) { ...threadComments } }
+  }
+}
+` + threadCommentsFragment + reactedFragment + actorFragment}
 
 	// checksQuery goes by the commit, not by the pull request, so that no push can mix two heads.
 	checksQuery = operation{"CommitChecks", `
@@ -155,12 +219,67 @@ const reviewsFragment = `
 fragment reviews on PullRequestReviewConnection {
   pageInfo { hasPreviousPage startCursor }
   nodes {
+    id
     fullDatabaseId
     author { ...actor }
     authorCanPushToRepository
+    body
+    editor { ...actor }
+    lastEditedAt
+    reactionGroups { ...reacted }
     state
     commit { oid }
     submittedAt
+  }
+}
+`
+
+const reactedFragment = `
+fragment reacted on ReactionGroup { content viewerHasReacted }
+`
+
+const commentsFragment = `
+fragment comments on IssueCommentConnection {
+  pageInfo { hasPreviousPage startCursor }
+  nodes {
+    id
+    fullDatabaseId
+    author { ...actor }
+    body
+    createdAt
+    updatedAt
+    editor { ...actor }
+    lastEditedAt
+    reactionGroups { ...reacted }
+  }
+}
+`
+
+const threadsFragment = `
+fragment threads on PullRequestReviewThreadConnection {
+  pageInfo { hasPreviousPage startCursor }
+  nodes {
+    id
+    isResolved
+    isOutdated
+    comments(last: 50) { ...threadComments }
+  }
+}
+` + threadCommentsFragment
+
+const threadCommentsFragment = `
+fragment threadComments on PullRequestReviewCommentConnection {
+  pageInfo { hasPreviousPage startCursor }
+  nodes {
+    id
+    fullDatabaseId
+    author { ...actor }
+    body
+    createdAt
+    originalCommit { oid }
+    editor { ...actor }
+    lastEditedAt
+    reactionGroups { ...reacted }
   }
 }
 `

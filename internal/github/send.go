@@ -372,7 +372,7 @@ var requests = []string{
 	"comment.create", "hook.config", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find",
 	"installation.list", "installation.repositories", "installation.token", "label.add", "label.create", "label.get",
 	"label.remove", "limits.get", "merge", "pull.get", "pull.update", "pulls.list", "ref.delete", "ref.get", "ref.update",
-	"repository.get", "repository.survey", "review.create", "review.dismiss", "reviewer.add", "reviewer.remove",
+	"repository.get", "repository.survey", "review.create", "review.dismiss", "reviewer.add", "reviewer.remove", "reviewers.list",
 	"status.create", "workflow.rerun", "workflow.runs",
 }
 

@@ -73,7 +73,12 @@ func (l *look) once() (s pull.Snapshot, again bool, f *pull.Fault) {
 	vars := l.variables()
 	vars.Policy = "HEAD:" + pull.PolicyFile
 	var data pullRequestData
-	f = l.c.query(l.ctx, l.scope, pullRequestQuery, l.on(), vars, &data, readPullErrors)
+	f = l.c.query(l.ctx, l.scope, l.query(), l.on(), vars, &data, readPullErrors)
+	if f != nil && f.Class == pull.FaultRefused && l.query() == teamlessQuery {
+		// GitHub has just told what the token may do: not see teams.
+		data = pullRequestData{}
+		f = l.c.query(l.ctx, l.scope, teamlessQuery, l.on(), vars, &data, readPullErrors)
+	}
 	if tooHeavy(f) {
 		l.c.pages.halve(where)
 	}
@@ -127,6 +132,10 @@ func (l *look) once() (s pull.Snapshot, again bool, f *pull.Fault) {
 		Additions:    p.Additions,
 		Deletions:    p.Deletions,
 		ChangedFiles: p.ChangedFiles,
+		CommitCount:  p.Commits.TotalCount,
+	}
+	if p.Milestone != nil {
+		s.Milestone = p.Milestone.Title
 	}
 	if r.DefaultBranchRef != nil {
 		s.DefaultBranch = r.DefaultBranchRef.Name
@@ -150,7 +159,7 @@ func (l *look) once() (s pull.Snapshot, again bool, f *pull.Fault) {
 	if p.HeadRepository != nil {
 		s.Head.Repo = p.HeadRepository.repo()
 	}
-	for _, step := range []func(*pull.Snapshot, *pullRequest) (bool, *pull.Fault){l.files, l.labels, l.reviews, l.checks} {
+	for _, step := range []func(*pull.Snapshot, *pullRequest) (bool, *pull.Fault){l.files, l.labels, l.people, l.reviews, l.comments, l.threads, l.moves, l.checks, l.queue} {
 		if again, f := step(&s, p); again || f != nil {
 			if tooHeavy(f) {
 				l.c.pages.halve(where)
@@ -158,6 +167,7 @@ func (l *look) once() (s pull.Snapshot, again bool, f *pull.Fault) {
 			return s, again, f
 		}
 	}
+	s.Comments = inOrder(s.Comments)
 	return s, false, nil
 }
 
@@ -167,6 +177,8 @@ func readPullErrors(e gqlError) *pull.Fault {
 	switch {
 	case e.Type == "NOT_FOUND" && e.at("defaults"):
 		return nil
+	case e.Type == "FORBIDDEN" && (e.under("repository", "pullRequest", "reviewRequests") || e.under("repository", "pullRequest", "mergeQueueEntry")):
+		return nil // an App that may not see the organization's members, or the merge queue
 	case e.Type == "NOT_FOUND" && e.at("repository"):
 		f.Class = pull.FaultGone
 	case e.Type == "NOT_FOUND" && e.at("repository", "pullRequest"):
@@ -292,6 +304,9 @@ func (l *look) reviews(s *pull.Snapshot, p *pullRequest) (again bool, f *pull.Fa
 		for _, e := range list.Nodes {
 			if e != nil {
 				page = append(page, e.review())
+				if e.State != "PENDING" && strings.TrimSpace(e.Body) != "" {
+					s.Comments = append(s.Comments, e.words())
+				}
 			}
 		}
 		pages = append(pages, page)
@@ -316,7 +331,7 @@ func (l *look) checks(s *pull.Snapshot, p *pullRequest) (again bool, f *pull.Fau
 	var head *commit
 	if n := p.Commits.Nodes; len(n) > 0 && n[len(n)-1] != nil && n[len(n)-1].Commit.OID == l.head {
 		head = &n[len(n)-1].Commit
-	} else if head, f = l.commit(nil); f != nil {
+	} else if head, f = l.commit(l.head, nil); f != nil {
 		return false, f
 	}
 	for n := 1; ; n++ {
@@ -338,65 +353,86 @@ func (l *look) checks(s *pull.Snapshot, p *pullRequest) (again bool, f *pull.Fau
 		if !list.PageInfo.HasNextPage || n == maxPages {
 			return false, nil
 		}
-		if head, f = l.commit(&list.PageInfo.EndCursor); f != nil {
+		if head, f = l.commit(l.head, &list.PageInfo.EndCursor); f != nil {
 			return false, f
 		}
 	}
 }
 
-// commit reads a page of what has reported on the head; nil when GitHub does not know the commit.
-func (l *look) commit(cursor *string) (*commit, *pull.Fault) {
+// commit reads a page of what has reported on a commit; nil when GitHub does not know the commit.
+func (l *look) commit(oid pull.SHA, cursor *string) (*commit, *pull.Fault) {
 	vars := l.variables()
-	vars.OID, vars.Cursor = l.head, cursor
+	vars.OID, vars.Cursor = oid, cursor
 	var data pageData
 	if f := l.c.query(l.ctx, l.scope, checksQuery, l.on(), vars, &data, readPullErrors); f != nil {
 		return nil, f
 	}
-	if data.Repository == nil || data.Repository.Object == nil || data.Repository.Object.OID != l.head {
+	if data.Repository == nil || data.Repository.Object == nil || data.Repository.Object.OID != oid {
 		return nil, nil
 	}
 	return data.Repository.Object, nil
 }
 
-// check sorts one run or status: ours is the report, any other of the report's name is nobody's business, the rest
+// check sorts one run or status on the head: ours is a report, any other of a report's name is nobody's business, the rest
 // are checks.
 func (l *look) check(s *pull.Snapshot, e gqlContext) {
+	if e.reports() {
+		if r := l.report(s, l.head, e); r != nil {
+			keep(s, *r)
+		}
+		return
+	}
 	if e.Typename == "StatusContext" {
-		by := e.Creator.actor()
-		switch {
-		case e.Context != pull.ReportName:
-			s.Checks = append(s.Checks, pull.Check{
-				Name: e.Context, State: statusState(e.State), Detail: strings.ToLower(e.State), Required: e.IsRequired,
-				StartedAt: utc(e.CreatedAt), URL: webURL(e.TargetURL),
-			})
-		case !s.AsApp && by.Same(s.Us):
-			s.Report = &pull.Report{SHA: l.head, State: reportOfStatus(e.State), Title: e.Description, URL: e.TargetURL, Required: e.IsRequired}
-		}
+		s.Checks = append(s.Checks, pull.Check{
+			Name: e.Context, State: statusState(e.State), Detail: strings.ToLower(e.State), Required: e.IsRequired,
+			StartedAt: utc(e.CreatedAt), URL: webURL(e.TargetURL),
+		})
 		return
 	}
-	app := e.CheckSuite.App
-	if e.Name != pull.ReportName {
-		run := pull.Check{
-			ID: e.DatabaseID, Name: e.Name, State: runState(e.Status, e.Conclusion), Detail: strings.ToLower(e.Status),
-			Required: e.IsRequired, StartedAt: utc(e.StartedAt), URL: webURL(e.Permalink),
-			Suite: e.CheckSuite.DatabaseID, SuiteAt: e.CheckSuite.CreatedAt.UTC(),
-		}
-		if e.Conclusion != "" {
-			run.Detail = strings.ToLower(e.Conclusion)
-		}
-		if app != nil {
-			run.App, run.AppID = app.Slug, app.DatabaseID
-		}
-		s.Checks = append(s.Checks, run)
-		return
+	run := pull.Check{
+		ID: e.DatabaseID, Name: e.Name, State: runState(e.Status, e.Conclusion), Detail: strings.ToLower(e.Status),
+		Required: e.IsRequired, StartedAt: utc(e.StartedAt), URL: webURL(e.Permalink),
+		Suite: e.CheckSuite.DatabaseID, SuiteAt: e.CheckSuite.CreatedAt.UTC(),
 	}
-	ours := s.AsApp && app != nil && app.DatabaseID == l.c.appID
-	if !ours || s.Report != nil && s.Report.ID > e.DatabaseID {
-		return
+	if e.Conclusion != "" {
+		run.Detail = strings.ToLower(e.Conclusion)
 	}
-	r := pull.Report{
-		ID: e.DatabaseID, SHA: l.head, Title: e.Title, Summary: e.Summary, URL: e.DetailsURL, Digest: e.ExternalID, Required: e.IsRequired,
+	if app := e.CheckSuite.App; app != nil {
+		run.App, run.AppID = app.Slug, app.DatabaseID
 	}
+	s.Checks = append(s.Checks, run)
+}
+
+// name is the run's name, or the status's context.
+func (e gqlContext) name() string {
+	if e.Typename == "StatusContext" {
+		return e.Context
+	}
+	return e.Name
+}
+
+// reports reports whether it has the name of a report of the service.
+func (e gqlContext) reports() bool {
+	return e.name() == pull.ReportName || strings.HasPrefix(e.name(), pull.ReportName+"/")
+}
+
+// report is what a run or status says if it is ours, else nil.
+func (l *look) report(s *pull.Snapshot, sha pull.SHA, e gqlContext) *pull.Report {
+	r := pull.Report{SHA: sha, Name: e.name(), Required: e.IsRequired}
+	if r.Name == pull.ReportName {
+		r.Name = ""
+	}
+	if e.Typename == "StatusContext" {
+		if s.AsApp || !e.Creator.actor().Same(s.Us) {
+			return nil
+		}
+		r.State, r.Title, r.URL = reportOfStatus(e.State), e.Description, e.TargetURL
+		return &r
+	}
+	if app := e.CheckSuite.App; !s.AsApp || app == nil || app.DatabaseID != l.c.appID {
+		return nil
+	}
+	r.ID, r.Title, r.Summary, r.URL, r.Digest = e.DatabaseID, e.Title, e.Summary, e.DetailsURL, e.ExternalID
 	switch {
 	case e.Status != "COMPLETED":
 		r.State = pull.ReportWaiting
@@ -408,7 +444,26 @@ func (l *look) check(s *pull.Snapshot, e gqlContext) {
 		// GitHub has ended the run itself (stale after two weeks): it no longer says what we wrote.
 		r.State, r.Digest = pull.ReportBad, ""
 	}
-	s.Report = &r
+	return &r
+}
+
+// keep puts a report into the snapshot, unless a newer run of its name on its commit is there. Ids only grow.
+func keep(s *pull.Snapshot, r pull.Report) {
+	if r.Name == "" && r.SHA == s.Head.SHA {
+		if s.Report == nil || s.Report.ID <= r.ID {
+			s.Report = &r
+		}
+		return
+	}
+	for i, had := range s.Reports {
+		if had.Name == r.Name && had.SHA == r.SHA {
+			if had.ID <= r.ID {
+				s.Reports[i] = r
+			}
+			return
+		}
+	}
+	s.Reports = append(s.Reports, r)
 }
 
 // The shapes of GitHub's answers.
@@ -471,7 +526,14 @@ type (
 			Actor     *account
 			Label     *struct{ Name string }
 		}]
-		Commits page[struct{ Commit commit }]
+		Commits         page[struct{ Commit commit }]
+		Milestone       *struct{ Title string }
+		Assignees       page[account]
+		ReviewRequests  *page[reviewRequest]
+		Comments        *page[comment]
+		ReviewThreads   *page[thread]
+		Moves           page[move]
+		MergeQueueEntry *queueEntry
 	}
 	commit struct {
 		OID               pull.SHA
@@ -483,7 +545,8 @@ type (
 			HasNextPage, HasPreviousPage bool
 			StartCursor, EndCursor       string
 		}
-		Nodes []*T
+		TotalCount int
+		Nodes      []*T
 	}
 	account struct {
 		Typename   string `json:"__typename"`
@@ -491,8 +554,7 @@ type (
 		DatabaseID int64
 	}
 	review struct {
-		FullDatabaseID            bigInt
-		Author                    *account
+		comment
 		AuthorCanPushToRepository bool
 		State                     string
 		Commit                    *struct{ OID pull.SHA }

@@ -28,6 +28,8 @@ func TestSnapshot(t *testing.T) {
 		}
 		keeper := pull.Actor{ID: 9001, Login: "keeper", Type: pull.User}
 		mona := pull.Actor{ID: 2, Login: "mona", Type: pull.User}
+		hubot := pull.Actor{ID: 3, Login: "hubot", Type: pull.User}
+		ghost := pull.Actor{Login: "ghost", Type: pull.User} // whose account was deleted
 		want := pull.Snapshot{
 			ObservedAt: epoch, Us: keeper,
 			Repo: octoApp, DefaultBranch: "main", Private: true,
@@ -48,8 +50,22 @@ func TestSnapshot(t *testing.T) {
 			},
 			Reviews: []pull.Review{
 				{ID: 4000000001, Author: mona, CanWrite: true, State: pull.Approved, Commit: "aaaa", SubmittedAt: sec(3)},
-				{ID: 4000000002, Author: pull.Actor{Login: "ghost", Type: pull.User}, State: pull.ChangesRequested},
+				{ID: 4000000002, Author: ghost, State: pull.ChangesRequested, Commit: "a0a0", SubmittedAt: sec(2)},
 			},
+			Milestone: "v1", Assignees: []pull.Actor{mona}, CommitCount: 3,
+			ReviewRequests: []pull.ReviewRequest{
+				{Team: "octo/crew", ByOwners: true}, {Who: hubot}, {Who: pull.Actor{ID: 4, Login: "copilot[bot]", Type: pull.Bot}},
+			},
+			Comments: []pull.Comment{
+				{Source: pull.Conversation, ID: 5000000001, NodeID: "IC_1", Author: mona, Body: "Fine.\n/merge", At: sec(1), Editor: hubot, EditedAt: sec(5)},
+				{Source: pull.ReviewBody, ID: 4000000002, NodeID: "PRR_2", Author: ghost, Body: "Not like this.\n/hold", At: sec(2), Commit: "a0a0", Reacted: []string{"confused"}},
+				{Source: pull.ReviewLine, ID: 6000000001, NodeID: "PRRC_1", Author: mona, Body: "Why?", At: sec(3), Commit: "a0a0"},
+				{Source: pull.Conversation, ID: 5000000002, NodeID: "IC_2", Author: hubot, Body: "/merge", At: sec(4), Reacted: []string{"eyes"}},
+			},
+			Threads: []pull.Thread{{Resolved: true, Author: mona}},
+			Moves:   []pull.HeadAt{{SHA: "aaaa", At: sec(3)}, {At: sec(4)}},
+			Queued:  &pull.QueueEntry{Position: 2, State: "awaiting_checks", Head: "cccc", Base: "bbbb", Ahead: []int{5}, By: mona},
+			Reports: []pull.Report{{SHA: "cccc", Name: pull.ApprovalsName, State: pull.ReportWaiting, Title: "Waiting", URL: "https://pr.example/7", Required: true}},
 			Checks: []pull.Check{
 				{ID: 70000000001, App: "github-actions", AppID: 15368, Name: "build", State: pull.CheckFailed, Detail: "failure", Required: true, StartedAt: sec(1), URL: "https://github.com/octo/app/runs/1"},
 				{ID: 70000000002, App: "github-actions", AppID: 15368, Name: "build", State: pull.CheckPending, Detail: "in_progress", Required: true, StartedAt: sec(3), URL: "https://github.com/octo/app/runs/2"},

@@ -24,11 +24,14 @@ import (
 //go:embed schema.graphql
 var schemaText string
 
+//go:embed mutations.graphql
+var mutationsText string
+
 // Schema is the text of the part of GitHub's GraphQL schema that the simulation answers.
-func Schema() string { return schemaText }
+func Schema() string { return schemaText + mutationsText }
 
 var schema = sync.OnceValue(func() *ast.Schema {
-	return gqlparser.MustLoadSchema(&ast.Source{Name: "schema.graphql", Input: schemaText})
+	return gqlparser.MustLoadSchema(&ast.Source{Name: "schema.graphql", Input: Schema()})
 })
 
 // A gqlRequest is a GraphQL request, read.
@@ -122,6 +125,9 @@ func (c *call) graphql() (reply, *apiError) {
 	if in := c.auth.token.inst; in != nil && in.suspended {
 		return reply{}, refuse(403, "This installation has been suspended")
 	}
+	if over := c.beyond(q.op.SelectionSet); len(over) > 0 {
+		return ok(object{"errors": over})
+	}
 	x := &gqlExec{c: c, s: c.s, vars: q.Variables, merges: map[*PR]*mergeAnswer{}}
 	x.cost = max(1, (x.requests(q.op.SelectionSet, 1)+50)/100)
 	if x.nodes > nodeLimit {
@@ -132,7 +138,13 @@ func (c *call) graphql() (reply, *apiError) {
 	p := c.budget.resource(c.s, "graphql")
 	p.used += x.cost
 	c.s.usage.Points += x.cost
-	data := x.object(query{}, "Query", q.op.SelectionSet, nil)
+	var data any
+	if q.mutation() != nil {
+		data = x.object(mutation{}, "Mutation", q.op.SelectionSet, nil)
+		c.refused = len(x.errors) > 0
+	} else {
+		data = x.object(query{}, "Query", q.op.SelectionSet, nil)
+	}
 	out := object{"data": data}
 	if len(x.errors) > 0 {
 		out["errors"] = x.errors
@@ -363,6 +375,10 @@ func typeName(v any) string {
 	switch v := v.(type) {
 	case query:
 		return "Query"
+	case mutation:
+		return "Mutation"
+	case payload:
+		return v.typ
 	case rateLimit:
 		return "RateLimit"
 	case viewer:
@@ -414,6 +430,9 @@ func typeName(v any) string {
 	case stateCount:
 		return v.typ
 	}
+	if typ := peopleTypes(v); typ != "" {
+		return typ
+	}
 	panic(fmt.Sprintf("githubtest: GraphQL has no type for %T", v))
 }
 
@@ -423,6 +442,10 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 	switch of := of.(type) {
 	case query:
 		return x.ofQuery(f, args, path)
+	case mutation:
+		return x.mutate(f, args, path)
+	case payload:
+		return of.fields[f.Name]
 	case rateLimit:
 		p := x.c.budget.resource(x.s, "graphql")
 		switch f.Name {
@@ -443,9 +466,9 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 		if f.Name == "login" {
 			return of.Login
 		}
-		return x.ofUser(of.User, f)
+		return x.ofUser(of.User, f, args)
 	case *User:
-		return x.ofUser(of, f)
+		return x.ofUser(of, f, args)
 	case *App:
 		switch f.Name {
 		case "id":
@@ -473,6 +496,8 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 			return x.commit(of.repo, of.repo.refs[of.name])
 		case "repository":
 			return of.repo
+		case "refUpdateRule", "branchProtectionRule":
+			return x.ofRefMore(of, f)
 		}
 	case gitObject:
 		return x.ofObject(of, f)
@@ -555,7 +580,7 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 			return map[string]string{"removed": "DELETED"}[of.status] + map[bool]string{true: strings.ToUpper(of.status)}[of.status != "removed"]
 		}
 	case *Review:
-		return x.ofReview(of, f)
+		return x.ofReview(of, f, args, path)
 	case *Comment:
 		return x.ofComment(of, f)
 	case *event:
@@ -597,6 +622,9 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 		}
 		return nil
 	}
+	if peopleTypes(of) != "" {
+		return x.ofPeople(of, f, args, path)
+	}
 	panic(fmt.Sprintf("githubtest: GraphQL: nothing resolves %s of %s", f.Name, typeName(of)))
 }
 
@@ -636,6 +664,8 @@ func (x *gqlExec) ofQuery(f *ast.Field, args map[string]any, path []any) any {
 			return nil
 		}
 		return u
+	case "search":
+		return x.search(f, args, path)
 	}
 	return nil
 }
@@ -643,7 +673,7 @@ func (x *gqlExec) ofQuery(f *ast.Field, args map[string]any, path []any) any {
 func (x *gqlExec) byID(id string, f *ast.Field, path []any) any {
 	v := x.s.nodes[id]
 	switch v.(type) {
-	case *User, *App, *Label, *Review, *Comment, *Check, *suite, *Status, *event:
+	case *User, *App, *Label, *Review, *Comment, *Thread, *ReviewComment, *Check, *suite, *Status, *event:
 		return v
 	}
 	if r, ok := v.(*Repo); ok && x.sees(r) {
@@ -677,7 +707,7 @@ func (x *gqlExec) forbidden(r *Repo, permission string, path []any, f *ast.Field
 	return true
 }
 
-func (x *gqlExec) ofUser(u *User, f *ast.Field) any {
+func (x *gqlExec) ofUser(u *User, f *ast.Field, args map[string]any) any {
 	switch f.Name {
 	case "id":
 		return u.nodeID
@@ -695,6 +725,14 @@ func (x *gqlExec) ofUser(u *User, f *ast.Field) any {
 		return u.json().(object)["avatar_url"]
 	case "createdAt":
 		return u.createdAt
+	case "status":
+		if u.busy {
+			return userStatus{u}
+		}
+	case "team":
+		if t := u.team(text(args["slug"])); t != nil {
+			return t
+		}
 	}
 	return nil
 }
@@ -753,6 +791,11 @@ func (x *gqlExec) ofRepo(r *Repo, f *ast.Field, args map[string]any, path []any)
 			return nil
 		}
 		return r.parent
+	case "mergeQueue":
+		if x.forbidden(r, "merge_queues:read", path, f) {
+			return nil
+		}
+		return x.queue(r, text(args["branch"]))
 	case "object":
 		if x.forbidden(r, readContents, path, f) {
 			return nil
@@ -980,7 +1023,15 @@ func (x *gqlExec) ofCommit(c commitOf, f *ast.Field, args map[string]any, path [
 		_, _, n := diff()
 		return n
 	case "authors":
-		return x.page(f, args, path, "GitActor", []any{gitActor{c.author}}, nil)
+		list := []any{gitActor{c.author}}
+		for _, s := range c.coAuthors() {
+			list = append(list, gitActor{s})
+		}
+		return x.page(f, args, path, "GitActor", list, nil)
+	case "signature":
+		if c.signed {
+			return gitSignature{c.commit}
+		}
 	case "parents":
 		list := []any{}
 		for _, p := range c.parents {
@@ -1183,7 +1234,17 @@ func (x *gqlExec) ofPull(pr *PR, f *ast.Field, args map[string]any, path []any) 
 		}
 		return x.page(f, args, path, "PullRequestReview", anys(list), nil)
 	case "comments":
-		return x.page(f, args, path, "IssueComment", anys(pr.comments()), nil)
+		list := pr.comments()
+		if order, ok := args["orderBy"].(map[string]any); ok {
+			slices.SortStableFunc(list, func(a, b *Comment) int {
+				n := cmp.Or(a.updated.Compare(b.updated), cmp.Compare(a.id, b.id))
+				if order["direction"] == "DESC" {
+					n = -n
+				}
+				return n
+			})
+		}
+		return x.page(f, args, path, "IssueComment", anys(list), nil)
 	case "timelineItems":
 		list := pr.timelineOf(args["itemTypes"])
 		return x.page(f, args, path, "PullRequestTimelineItems", list, map[string]any{
@@ -1198,7 +1259,7 @@ func (x *gqlExec) ofPull(pr *PR, f *ast.Field, args map[string]any, path []any) 
 	case "statusCheckRollup":
 		return x.rollup(pr.repo, pr.headSHA, path, f)
 	}
-	return nil
+	return x.ofPullMore(pr, f, args, path)
 }
 
 // timelineOf is the timeline, only of some types when types are given.
@@ -1230,8 +1291,17 @@ func who(u *User) any {
 	return u
 }
 
-func (x *gqlExec) ofReview(rv *Review, f *ast.Field) any {
+func (x *gqlExec) ofReview(rv *Review, f *ast.Field, args map[string]any, path []any) any {
 	switch f.Name {
+	case "editor":
+		return who(rv.editor)
+	case "lastEditedAt":
+		return rv.edited
+	case "reactionGroups":
+		return groupsOf(rv.written)
+	case "comments":
+		list := slices.DeleteFunc(rv.pr.threadComments(), func(c *ReviewComment) bool { return c.review != rv })
+		return x.page(f, args, path, "PullRequestReviewComment", anys(list), nil)
 	case "databaseId":
 		return rv.id
 	case "fullDatabaseId":
@@ -1280,11 +1350,12 @@ func (x *gqlExec) ofComment(k *Comment, f *ast.Field) any {
 		return k.created
 	case "updatedAt":
 		return k.updated
+	case "editor":
+		return who(k.editor)
 	case "lastEditedAt":
-		if k.updated.Equal(k.created) {
-			return nil
-		}
-		return k.updated
+		return k.edited
+	case "reactionGroups":
+		return groupsOf(k.written)
 	case "authorAssociation":
 		return k.repo.association(k.author)
 	case "url":

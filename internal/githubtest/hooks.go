@@ -251,6 +251,11 @@ func (s *Server) guid() string {
 
 // fire queues an event of a repository for every hook that wants it.
 func (s *Server) fire(r *Repo, event, action string, by actor, payload object) {
+	s.fireTo(nil, r, event, action, by, payload)
+}
+
+// fireTo is fire for the one App that an event is for; nil is for everybody.
+func (s *Server) fireTo(only *App, r *Repo, event, action string, by actor, payload object) {
 	if len(s.hooks) == 0 {
 		return
 	}
@@ -265,7 +270,7 @@ func (s *Server) fire(r *Repo, event, action string, by actor, payload object) {
 		payload["organization"] = r.owner.organization()
 	}
 	for _, h := range s.hooks {
-		if !h.wants(event) {
+		if !h.wants(event) || only != nil && h.app != only {
 			continue
 		}
 		var in *Installation
@@ -611,8 +616,13 @@ func (s *Server) fireCheck(action string, c *Check, by actor) {
 	s.fire(c.repo, "check_run", action, by, object{"check_run": run})
 }
 
+// fireSuite tells of a suite: everybody when it is completed, and its App when it is to begin.
 func (s *Server) fireSuite(action string, su *suite, by actor) {
-	s.fire(su.repo, "check_suite", action, by, object{"check_suite": su.json()})
+	only := su.app
+	if action == "completed" {
+		only = nil
+	}
+	s.fireTo(only, su.repo, "check_suite", action, by, object{"check_suite": su.json()})
 }
 
 // branches are the repository's branches, sorted.

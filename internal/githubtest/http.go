@@ -32,6 +32,7 @@ type Write struct {
 	Kind    string // label.add, label.remove, status, check.create, check.update, merge, branch.delete, branch.update, comment.create, …
 	What    string // "label.add bug on octo/app#1"
 	SHA     string // the commit it names, if any
+	Text    string // what a comment, a review or a commit says
 	Status  int    // answered; 0 when there was no answer
 	Applied bool   // it took effect
 }
@@ -136,10 +137,14 @@ type call struct {
 	header  http.Header
 	gql     *gqlRequest
 	applied bool
+	refused bool // in an answer of status 200, as GraphQL does
 }
 
 func (c *call) mutates() bool {
-	return c.method != http.MethodGet && c.method != http.MethodHead && c.op != "apps.create-installation-access-token" && c.route != graphqlRoute
+	if c.route == graphqlRoute {
+		return c.gql.mutation() != nil
+	}
+	return c.method != http.MethodGet && c.method != http.MethodHead && c.op != "apps.create-installation-access-token"
 }
 
 // creates reports whether the request counts towards the limits for content. Sending a webhook again makes nothing new.
@@ -343,7 +348,7 @@ func (s *Server) answer(w http.ResponseWriter, c *call) {
 	if refused != nil {
 		out = c.refusal(refused)
 	}
-	c.applied = c.mutates() && out.status < 300
+	c.applied = c.mutates() && out.status < 300 && !c.refused
 	c.budget.resource(s, c.resource()).header(s, c.header, c.resource())
 	if t := c.auth.token; t != nil && t.scopes != nil {
 		c.header.Set("X-OAuth-Scopes", strings.Join(t.scopes, ", "))
@@ -510,7 +515,7 @@ func (s *Server) write(c *call, status int) {
 		actor = u.Login
 	}
 	s.journal = append(s.journal, Write{
-		At: s.o.Now(), Actor: actor, Method: c.method, Path: c.path, Kind: kind, What: kind + " " + what, SHA: sha, Status: status, Applied: c.applied,
+		At: s.o.Now(), Actor: actor, Method: c.method, Path: c.path, Kind: kind, What: kind + " " + what, SHA: sha, Text: c.text(), Status: status, Applied: c.applied,
 	})
 }
 

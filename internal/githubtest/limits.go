@@ -153,7 +153,8 @@ func (s *Server) admit(c *call) *apiError {
 	most := s.limits.RESTPoints
 	if res == "graphql" {
 		list, most = &b.gql, s.limits.GraphQLPoints
-	} else if c.mutates() {
+	}
+	if c.mutates() {
 		points = 5
 	}
 	*list = slices.DeleteFunc(*list, func(x spent) bool { return x.at.Before(minute) })

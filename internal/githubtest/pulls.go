@@ -692,20 +692,14 @@ func (pr *PR) headTip() string {
 func (pr *PR) MarkReady(by *User) {
 	pr.s.mu.Lock()
 	defer pr.s.mu.Unlock()
-	pr.draft = false
-	pr.touch()
-	pr.note(&event{kind: "ReadyForReviewEvent", actor: by})
-	pr.fire("ready_for_review", actor{user: by}, nil)
+	pr.setDraft(false, actor{user: by})
 }
 
 // ConvertToDraft makes the pull request a draft.
 func (pr *PR) ConvertToDraft(by *User) {
 	pr.s.mu.Lock()
 	defer pr.s.mu.Unlock()
-	pr.draft = true
-	pr.touch()
-	pr.note(&event{kind: "ConvertToDraftEvent", actor: by})
-	pr.fire("converted_to_draft", actor{user: by}, nil)
+	pr.setDraft(true, actor{user: by})
 }
 
 // Edit changes title and body. What is empty stays as it is.
@@ -759,7 +753,7 @@ func (pr *PR) Merge(by *User, method string) string {
 	if no := pr.refusal(by, method, ""); no != nil {
 		panic(fmt.Sprintf("githubtest: merge %s: %s", pr.ref(), no.message))
 	}
-	return pr.merge(actor{user: by}, method, "", "")
+	return pr.merge(actor{user: by}, method, "", nil)
 }
 
 // mergeable tells whether the head merges cleanly, and whether that is known yet. Asking is what starts the
@@ -963,8 +957,9 @@ func (pr *PR) refusal(by *User, method, sha string) *apiError {
 	return nil
 }
 
-// merge merges what refusal let through, and returns the commit at the base branch.
-func (pr *PR) merge(by actor, method, title, message string) string {
+// merge merges what refusal let through, and returns the commit at the base branch. An empty title, and a message that is
+// not given, are GitHub's to write.
+func (pr *PR) merge(by actor, method, title string, message *string) string {
 	r := pr.repo
 	base := r.refs[pr.baseBranch]
 	me := by.user.sign(r.s.now())
@@ -974,11 +969,11 @@ func (pr *PR) merge(by actor, method, title, message string) string {
 	switch method {
 	case "merge":
 		title = cmp.Or(title, fmt.Sprintf("Merge pull request #%d from %s/%s", pr.number, pr.headOwner.Login, pr.headBranch))
-		sha = r.objects.writeCommit(commit{tree: tree, parents: []string{base, pr.headSHA}, author: me, committer: hub, signed: true, message: title + "\n\n" + cmp.Or(message, pr.title)})
+		sha = r.objects.writeCommit(commit{tree: tree, parents: []string{base, pr.headSHA}, author: me, committer: hub, signed: true, message: says(title, message, pr.title)})
 	case "squash":
 		title = cmp.Or(title, fmt.Sprintf("%s (#%d)", pr.title, pr.number))
 		author := pr.author.sign(me.at)
-		sha = r.objects.writeCommit(commit{tree: tree, parents: []string{base}, author: author, committer: hub, signed: true, message: strings.TrimSpace(title + "\n\n" + message)})
+		sha = r.objects.writeCommit(commit{tree: tree, parents: []string{base}, author: author, committer: hub, signed: true, message: says(title, message, pr.squashed())})
 	case "rebase":
 		sha, _ = r.objects.rebase(base, pr.headSHA, me)
 	}
@@ -990,6 +985,29 @@ func (pr *PR) merge(by actor, method, title, message string) string {
 		r.deleteRef(pr.headBranch, by, pr.baseBranch)
 	}
 	return sha
+}
+
+// says is a commit's message, of a title and a text that may be GitHub's own.
+func says(title string, text *string, otherwise string) string {
+	if text == nil {
+		text = &otherwise
+	}
+	return strings.TrimSpace(title + "\n\n" + *text)
+}
+
+// squashed is what GitHub writes into a squash commit unless it is told what to: the messages of all commits when there are
+// several, of a single one what follows its first line.
+func (pr *PR) squashed() string {
+	commits := pr.commits()
+	if len(commits) == 1 {
+		_, rest, _ := strings.Cut(commits[0].message, "\n")
+		return strings.TrimSpace(rest)
+	}
+	var out []string
+	for _, c := range commits {
+		out = append(out, "* "+c.message)
+	}
+	return strings.Join(out, "\n\n")
 }
 
 // finish records that the pull request was merged as sha.

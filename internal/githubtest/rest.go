@@ -80,9 +80,7 @@ func init() {
 
 		{method: "GET", pattern: repoPath + "/pulls", op: "pulls.list", role: CanRead, app: "pull_requests:read", appPublic: true, handle: (*call).listPulls},
 		{method: "GET", pattern: repoPath + "/pulls/{number}", op: "pulls.get", role: CanRead, app: "pull_requests:read", appPublic: true, handle: onPull((*call).getPull)},
-		{method: "PATCH", pattern: repoPath + "/pulls/{number}", op: "pulls.update", role: CanRead, app: "pull_requests:write", handle: onPull((*call).updatePull), kind: func(c *call) (string, string, string) {
-			return "pull.update", c.where(), ""
-		}},
+		{method: "PATCH", pattern: repoPath + "/pulls/{number}", op: "pulls.update", role: CanRead, app: "pull_requests:write", handle: onPull((*call).updatePull), kind: (*call).updateKind},
 		{method: "GET", pattern: repoPath + "/pulls/{number}/files", op: "pulls.list-files", role: CanRead, app: "pull_requests:read", appPublic: true, handle: onPull((*call).listFiles)},
 		{method: "GET", pattern: repoPath + "/pulls/{number}/commits", op: "pulls.list-commits", role: CanRead, app: "pull_requests:read", appPublic: true, handle: onPull((*call).listCommits)},
 		{method: "GET", pattern: repoPath + "/pulls/{number}/reviews", op: "pulls.list-reviews", role: CanRead, app: "pull_requests:read", appPublic: true, handle: onPull((*call).listReviews)},
@@ -140,6 +138,7 @@ func init() {
 			return "check.update", fmt.Sprintf("%s=%s on %s", name, cmp.Or(text(in["conclusion"]), text(in["status"])), c.where()), sha
 		}},
 	}
+	routes = slices.Concat(routes, readRoutes, writeRoutes)
 	for _, rt := range routes {
 		rt.parts = strings.Split(strings.Trim(rt.pattern, "/"), "/")
 	}
@@ -1066,10 +1065,10 @@ func (c *call) between() {
 
 func (c *call) mergePull(pr *PR) (reply, *apiError) {
 	var in struct {
-		SHA     string `json:"sha"`
-		Method  string `json:"merge_method"`
-		Title   string `json:"commit_title"`
-		Message string `json:"commit_message"`
+		SHA     string  `json:"sha"`
+		Method  string  `json:"merge_method"`
+		Title   string  `json:"commit_title"`
+		Message *string `json:"commit_message"`
 	}
 	if err := c.decode(&in); err != nil {
 		return reply{}, err
@@ -1100,29 +1099,9 @@ func (c *call) updateBranch(pr *PR) (reply, *apiError) {
 	if err := c.decode(&in); err != nil {
 		return reply{}, err
 	}
-	by := c.auth.actor()
-	c.between()
-	base := pr.repo.refs[pr.baseBranch]
-	switch {
-	case in.Expected != "" && in.Expected != pr.headSHA:
-		return reply{}, refuse(422, "expected head sha didn’t match current head ref.")
-	case pr.closed || pr.headTip() == "":
-		return reply{}, invalid("PullRequest", "state", "invalid")
-	case c.auth.token.inst == nil && pr.headRepo.role(by.user) < CanWrite:
-		return reply{}, refuse(403, "Resource not accessible by personal access token")
-	case pr.repo.objects.contains(pr.headSHA, base):
-		return reply{}, refuse(422, "There are no new commits on the base branch.")
+	if err := c.bringUpToDate(pr, in.Expected, false); err != nil {
+		return reply{}, err
 	}
-	m := pr.repo.objects.merge(pr.headSHA, base)
-	if m.conflict {
-		return reply{}, refuse(422, "merge conflict between base and head")
-	}
-	sig := by.user.sign(c.s.now())
-	sha := pr.repo.objects.writeCommit(commit{
-		tree: m.tree, parents: []string{pr.headSHA, base}, author: sig, committer: signature{name: "GitHub", email: "noreply@github.com", at: sig.at}, signed: true,
-		message: fmt.Sprintf("Merge branch '%s' into %s", pr.baseBranch, pr.headBranch),
-	})
-	pr.headRepo.setRef(pr.headBranch, sha, by, false)
 	return reply{202, object{"message": "Updating pull request branch.", "url": pr.page()}}, nil
 }
 

@@ -229,8 +229,12 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 		repo + "/contents/{path}", repo + "/branches/{branch}", repo + "/branches/{branch}/protection", repo + "/rules/branches/{branch}", repo + "/codeowners/errors", repo + "/git/ref/{ref}", repo + "/git/refs/{ref}",
 		repo + "/commits/{ref}", repo + "/commits/{ref}/status", repo + "/commits/{ref}/statuses", repo + "/commits/{ref}/check-runs", repo + "/commits/{ref}/check-suites",
 		repo + "/commits/{commit_sha}/pulls", repo + "/pulls", repo + "/pulls/{pull_number}", repo + "/pulls/{pull_number}/files", repo + "/pulls/{pull_number}/commits",
-		repo + "/pulls/{pull_number}/reviews", repo + "/pulls/{pull_number}/merge", repo + "/pulls/{pull_number}/update-branch",
+		"/orgs/{org}/teams/{team_slug}/members", repo + "/pulls/{pull_number}/requested_reviewers", repo + "/pulls/{pull_number}/comments",
+		repo + "/pulls/comments/{comment_id}", repo + "/pulls/comments/{comment_id}/reactions", repo + "/issues/comments/{comment_id}/reactions",
+		repo + "/compare/{basehead}", repo + "/pulls/{pull_number}/reviews", repo + "/pulls/{pull_number}/merge", repo + "/pulls/{pull_number}/update-branch",
 		repo + "/labels", repo + "/labels/{name}", repo + "/issues/{issue_number}/labels", repo + "/issues/{issue_number}/labels/{name}",
+		repo + "/pulls/{pull_number}/requested_reviewers", repo + "/issues/{issue_number}/assignees", repo + "/pulls/{pull_number}/reviews/{review_id}/dismissals",
+		repo + "/check-suites/{check_suite_id}/rerequest", repo + "/actions/runs", repo + "/actions/runs/{run_id}/rerun-failed-jobs",
 		repo + "/issues/{issue_number}/comments", repo + "/issues/comments/{comment_id}", repo + "/statuses/{sha}", repo + "/check-runs", repo + "/check-runs/{check_run_id}",
 	})
 	w := newWorld(t)
@@ -247,13 +251,54 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 	w.repo.Status(pr.Head(), "lint", "success", w.bob)
 	w.repo.Protect("other", &githubtest.Protection{Reviews: 1, Checks: []githubtest.RequiredCheck{{Context: "x", App: w.ci}}})
 	w.repo.Branch("other", "main", w.bob)
-	w.repo.Rules("other", githubtest.Ruleset{Checks: []string{"x"}, MergeQueue: true})
+	w.repo.Rules("other", githubtest.Ruleset{
+		Checks: []string{"x"}, Required: []githubtest.RequiredCheck{{Context: "y", App: w.ci}}, Strict: true, Approvals: 1, CodeOwners: true, LastPush: true,
+		Conversation: true, Signatures: true, Linear: true, Locked: true, Methods: []string{"squash"}, Deployments: []string{"staging"},
+		Others: []string{"non_fast_forward", "deletion"}, MergeQueue: true,
+	})
+	team := w.Team("octo/crew").Add(w.carol)
+	pr.RequestReview(w.alice, w.bob)
+	pr.RequestTeam(w.alice, team, w.Team("octo/core").Under(team).Add(w.bob))
+	pr.Assign(w.alice, w.bob)
+	pr.Milestone(w.alice, "v1")
+	thread := pr.CommentOnLine(w.carol, "docs/a.md", 1, "Why?")
+	thread.Reply(w.alice, "Because.")
+	thread.First().React(w.alice, "+1")
+	pr.Comment(w.bob, "hi").React(w.carol, "eyes")
+	w.repo.PushCommit("topic", w.alice, githubtest.Commit{Verified: true, CoAuthors: []*githubtest.User{w.bob}})
 	w.repo.Push("main", map[string]string{".github/CODEOWNERS": "* @bob @nobody\n"}, "owners", w.bob)
 	w.repo.Push("main", map[string]string{"z": "z\n"}, "z", w.bob)
 	w.repo.Grant(w.carol, githubtest.CanAdmin)
 	hook := w.repo.Hook(w.carol, githubtest.HookOptions{URL: "http://service.test/webhook"})
 	w.events()
 	code, _ := w.Manifest("made", githubtest.AppOptions{})
+	workflows := w.App("github-actions", githubtest.AppOptions{Permissions: map[string]string{"checks": "write"}})
+	workflows.Install(w.repo.Owner(), w.repo)
+	w.repo.Check(pr.Head(), workflows, "build", "completed", "failure")
+	w.repo.Check(pr.Head(), w.ci, "test", "completed", "failure")
+	approval := pr.Review(w.bob, "approve")
+	backend := w.Team("octo/backend").Add(w.bob)
+	w.repo.GrantTeam(backend, githubtest.CanWrite)
+	var suites struct {
+		List []struct {
+			ID  int64
+			App struct{ Slug string }
+		} `json:"check_suites"`
+	}
+	if err := json.Unmarshal(w.do(w.carol.Token(), "GET", "/repos/octo/app/commits/topic/check-suites", nil).body, &suites); err != nil {
+		t.Fatal(err)
+	}
+	ofApp := map[string]string{}
+	for _, su := range suites.List {
+		ofApp[su.App.Slug] = fmt.Sprint(su.ID)
+	}
+	var workflowRuns struct {
+		List []struct{ ID int64 } `json:"workflow_runs"`
+	}
+	if err := json.Unmarshal(w.do(w.carol.Token(), "GET", "/repos/octo/app/actions/runs?check_suite_id="+ofApp["github-actions"], nil).body, &workflowRuns); err != nil || len(workflowRuns.List) != 1 {
+		t.Fatalf("workflow runs = %+v, %v", workflowRuns, err)
+	}
+	workflowRun := fmt.Sprint(workflowRuns.List[0].ID)
 
 	app, person, jwt := w.install.Token(), w.carol.Token(), token(t, w.self, time.Now(), 5*time.Minute)
 	id := fmt.Sprint(w.install.ID)
@@ -311,8 +356,30 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 		{person, "GET", "/repos/octo/app/pulls/1/files", nil},
 		{person, "GET", "/repos/octo/app/pulls/1/commits", nil},
 		{person, "GET", "/repos/octo/app/pulls/1/reviews", nil},
+		{person, "GET", "/orgs/octo/teams/crew/members", nil},
+		{person, "GET", "/repos/octo/app/pulls/1/requested_reviewers", nil},
+		{person, "GET", "/repos/octo/app/pulls/1/comments", nil},
+		{person, "GET", "/repos/octo/app/pulls/comments/1950000001", nil},
+		{person, "GET", "/repos/octo/app/pulls/comments/1950000001/reactions", nil},
+		{person, "GET", "/repos/octo/app/issues/comments/970000001/reactions", nil},
+		{person, "GET", "/repos/octo/app/compare/main...topic", nil},
+		{person, "GET", "/repos/octo/app/compare/main...nope", nil},
 		{person, "POST", "/repos/octo/app/pulls/1/reviews", obj{"event": "APPROVE"}},
+		{person, "POST", "/repos/octo/app/pulls/1/requested_reviewers", obj{"reviewers": []string{"bob"}, "team_reviewers": []string{"backend"}}},
+		{person, "POST", "/repos/octo/app/pulls/1/requested_reviewers", obj{"reviewers": []string{"alice"}}},
+		{person, "POST", "/repos/octo/app/pulls/1/requested_reviewers", obj{"reviewers": []string{"mallory"}}},
+		{person, "DELETE", "/repos/octo/app/pulls/1/requested_reviewers", obj{"reviewers": []string{"bob"}, "team_reviewers": []string{"backend"}}},
+		{person, "DELETE", "/repos/octo/app/pulls/1/requested_reviewers", obj{}},
+		{person, "POST", "/repos/octo/app/issues/1/assignees", obj{"assignees": []string{"bob", "mallory"}}},
+		{person, "DELETE", "/repos/octo/app/issues/1/assignees", obj{"assignees": []string{"bob"}}},
+		{person, "PUT", fmt.Sprintf("/repos/octo/app/pulls/1/reviews/%d/dismissals", approval.ID()), obj{"message": "It was pushed to."}},
+		{person, "PUT", fmt.Sprintf("/repos/octo/app/pulls/1/reviews/%d/dismissals", approval.ID()), obj{"message": "It was pushed to."}},
+		{person, "PUT", "/repos/octo/app/pulls/1/reviews/1/dismissals", obj{"message": "It was pushed to."}},
+		{person, "POST", "/repos/octo/app/check-suites/" + ofApp["ci"] + "/rerequest", nil},
+		{person, "GET", "/repos/octo/app/actions/runs?check_suite_id=" + ofApp["github-actions"], nil},
+		{person, "POST", "/repos/octo/app/actions/runs/" + workflowRun + "/rerun-failed-jobs", nil},
 		{person, "GET", "/repos/octo/app/pulls/1/merge", nil},
+		{person, "PATCH", "/repos/octo/app/git/refs/heads/main", obj{"sha": pr.Head()}},
 		{person, "PATCH", "/repos/octo/app/pulls/1", obj{"title": "Better", "body": ""}},
 		{person, "PUT", "/repos/octo/app/pulls/1/update-branch", nil},
 		{person, "PUT", "/repos/octo/app/pulls/1/update-branch", nil},
@@ -332,8 +399,8 @@ func TestAnswersAreWhatGitHubDescribes(t *testing.T) {
 		{person, "DELETE", "/repos/octo/app/issues/comments/970000001", nil},
 		{person, "POST", "/repos/octo/app/statuses/" + pr.Head(), obj{"state": "pending"}},
 		{app, "POST", "/repos/octo/app/check-runs", obj{"name": "pr-manager", "head_sha": pr.Head()}},
-		{app, "PATCH", "/repos/octo/app/check-runs/128620231", obj{"status": "completed", "conclusion": "success", "output": obj{"title": "t", "summary": "s"}}},
-		{app, "GET", "/repos/octo/app/check-runs/128620231", nil},
+		{app, "PATCH", "/repos/octo/app/check-runs/128620234", obj{"status": "completed", "conclusion": "success", "output": obj{"title": "t", "summary": "s"}}},
+		{app, "GET", "/repos/octo/app/check-runs/128620234", nil},
 		{person, "PUT", "/repos/octo/app/pulls/1/merge", obj{"sha": strings.Repeat("1", 40)}},
 		{person, "PUT", "/repos/octo/app/pulls/1/merge", nil},
 		{person, "PUT", "/repos/octo/app/pulls/1/merge", nil},
@@ -396,6 +463,19 @@ func TestPayloadsHaveWhatGitHubSends(t *testing.T) {
 	pr.ConvertToDraft(w.alice)
 	pr.MarkReady(w.alice)
 	pr.Edit(w.alice, "New", "")
+	pr.RequestReview(w.alice, w.bob)
+	pr.Unrequest(w.alice, w.bob)
+	pr.Assign(w.alice, w.bob)
+	pr.Unassign(w.alice, w.bob)
+	thread := pr.CommentOnLine(w.bob, "a", 1, "?")
+	thread.First().Edit(w.bob, "??")
+	thread.Resolve(w.bob)
+	thread.Unresolve(w.bob)
+	w.repo.Rules("main", githubtest.Ruleset{Checks: []string{"test"}, MergeQueue: true})
+	w.repo.Check(pr.Head(), w.ci, "test", "completed", "success")
+	pr.Enqueue(w.bob)
+	pr.Dequeue(w.bob)
+	w.repo.Rules("main", githubtest.Ruleset{})
 	w.repo.Push("topic", map[string]string{"b": "b"}, "b", w.alice)
 	w.repo.Status(pr.Head(), "lint", "success", w.bob)
 	w.repo.Check(pr.Head(), w.ci, "test", "completed", "success")
@@ -452,8 +532,8 @@ func TestPayloadsHaveWhatGitHubSends(t *testing.T) {
 		}
 	}
 	t.Logf("sent: %v", names)
-	if len(seen) < 20 {
-		t.Errorf("compared %d kinds of events, want at least 20", len(seen))
+	if len(seen) < 29 {
+		t.Errorf("compared %d kinds of events, want at least 29", len(seen))
 	}
 }
 

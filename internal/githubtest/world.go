@@ -68,6 +68,7 @@ type Server struct {
 
 type knobs struct {
 	unknownReads int
+	diffLines    int
 	clockSkew    time.Duration
 	latency      time.Duration
 	onRequest    func(op string, r *http.Request)

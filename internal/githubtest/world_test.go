@@ -54,7 +54,7 @@ func newWorld(t *testing.T) *world {
 	w.ci = s.App("ci", githubtest.AppOptions{Permissions: map[string]string{"checks": "write"}})
 	w.self = s.App("pr-manager", githubtest.AppOptions{
 		Permissions: map[string]string{"checks": "write", "contents": "write", "pull_requests": "write", "issues": "write", "statuses": "write"},
-		Events:      []string{"pull_request", "pull_request_review", "issue_comment", "check_run", "check_suite", "status", "push", "create", "delete", "label", "repository"},
+		Events:      []string{"pull_request", "pull_request_review", "issue_comment", "check_run", "check_suite", "status", "push", "create", "delete", "label", "repository", "pull_request_review_comment", "pull_request_review_thread", "merge_group"},
 	})
 	w.install = w.self.Install(w.repo.Owner())
 	w.hook = w.self.Hook(githubtest.HookOptions{URL: "http://service.test/webhook", Secret: "a secret of some length"})
@@ -470,7 +470,7 @@ func TestWritesAndTheirJournal(t *testing.T) {
 		"✓201 pr-manager[bot] comment.create octo/app#1",
 		"✓200 pr-manager[bot] comment.update 970000001 on octo/app",
 		"✓204 pr-manager[bot] comment.delete 970000001 on octo/app",
-		"✓200 pr-manager[bot] pull.update octo/app#1",
+		"✓200 pr-manager[bot] pull.update title=Better on octo/app#1",
 		"✓200 pr-manager[bot] merge merge on octo/app#1",
 		"✓204 pr-manager[bot] branch.delete topic on octo/app",
 	})

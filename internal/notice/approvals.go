@@ -230,30 +230,9 @@ func approvalsTitle(a *policy.Approvals) string {
 // approvalsSummary is the body of a report about approvals: what is missing, who can help, and every rule.
 func approvalsSummary(v policy.Verdict, reasons []policy.Reason, pageURL string) string {
 	var b strings.Builder
-	for _, r := range reasons {
-		bullet(&b, r)
+	for _, r := range said(reasons) {
+		fmt.Fprintf(&b, "- %s\n", markdown(r.String()))
 	}
-	approvalsTable(&b, v)
+	tables(&b, slices.DeleteFunc(Explain(v).Rules, func(t Told) bool { return t.Section != "approvals" }))
 	return foot(b.String(), v, pageURL)
-}
-
-// approvalsTable writes the rules of the section approvals as a table.
-func approvalsTable(b *strings.Builder, v policy.Verdict) {
-	if v.Approvals == nil {
-		return
-	}
-	b.WriteString("\n#### Approvals\n\n| | rule | why |\n|---|---|---|\n")
-	for _, rule := range v.Rules {
-		if rule.Section != "approvals" {
-			continue
-		}
-		var why []string
-		if rule.Outcome == policy.ApprovalSkipped && rule.Condition != nil {
-			why = append(why, "Not about this pull request: "+verdictOf(rule.Condition)+".")
-		}
-		for _, r := range rule.Why {
-			why = append(why, Reason(r))
-		}
-		fmt.Fprintf(b, "| %s | %s | %s |\n", outcomeMark(rule.Outcome), markdown(plain(rule.Name, 2*maxName)), markdown(strings.Join(why, " ")))
-	}
 }

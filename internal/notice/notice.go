@@ -238,11 +238,15 @@ func Why(v policy.Verdict, a pull.Action) string {
 			match = rule.Section == "merge" && rule.Name == ""
 		case pull.DeleteBranch:
 			match = rule.Section == "merge" && rule.Name != ""
+		case pull.AskReview:
+			match = rule.Section == "reviewers" && askedBecause(rule, a) != ""
 		}
 		if !match {
 			continue
 		}
 		switch {
+		case a.Kind == pull.AskReview:
+			return askedBecause(rule, a)
 		case a.Kind == pull.AddLabel || a.Kind == pull.RemoveLabel:
 			if rule.Condition != nil {
 				verb := " holds"

@@ -54,6 +54,20 @@ func full(c policy.Code) policy.Reason {
 		r.Text, r.Value = "owners", "the comparison is too large for GitHub to show"
 	case policy.QueueAheadLost, policy.QueueAheadUnknown:
 		r.Names, r.Value = []string{"#12"}, "Needs an approval by someone with write access."
+	case policy.ReviewerTurn, policy.ReviewerIdle, policy.ReviewerDrawn, policy.ReviewerFull, policy.ReviewersFew:
+		r.Names, r.Count, r.Value = []string{"bob", "carol"}, 4, "2"
+	case policy.ReviewerRefused:
+		r.Names, r.Text = []string{"bob"}, "Reviews may only be requested from collaborators."
+	case policy.ReviewerUnknown:
+		r.Names, r.Text = []string{"bob"}, "there is no such account"
+	case policy.ReviewersTeam:
+		r.Names, r.Text = []string{"acme/backend"}, "there is no such team"
+	case policy.OwnersUnclear:
+		r.Text = "GitHub lists only 3000 of the 3001 changed files"
+	case policy.OwnersSkipped:
+		r.Text = `.github/CODEOWNERS:7:1: GitHub skips the line with "*.js": "js-owner" is no owner, which is written @login, @org/team or as an e-mail address.`
+	case policy.OwnersMail:
+		r.Names = []string{"docs@example.com"}
 	case policy.AnyOf:
 		r.Any = []policy.Reason{{Code: policy.ApprovalMissing, SHA: r.SHA}, {Code: policy.LabelMissing, Label: "trivial"}}
 	}

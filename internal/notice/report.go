@@ -55,7 +55,7 @@ func lasting(v policy.Verdict) policy.Verdict {
 	rules := slices.Clone(v.Rules)
 	for i := range rules {
 		rules[i].Why = lastingReasons(rules[i].Why)
-		if rules[i].Section == "merge" { // labels depend on the head, and a new head has a new report
+		if rules[i].Section != "labels" { // labels depend on the head, and a new head has a new report
 			rules[i].Condition = lastingNode(rules[i].Condition)
 		}
 	}
@@ -125,42 +125,41 @@ func colour(v policy.Verdict) pull.ReportState {
 // maxSummary keeps a summary below the 65,535 characters that GitHub takes, in bytes.
 const maxSummary = 60_000
 
-// summary is the report's body: why, who can help, every rule with what it saw.
+// summary is the report's body: why, who can help, every rule with what it came to, and of merging every part of the
+// condition with what it saw.
 func summary(v policy.Verdict, pageURL string) string {
+	e := Explain(v)
 	var b strings.Builder
-	for _, r := range v.Reasons {
-		bullet(&b, r)
+	for _, r := range e.Reasons {
+		fmt.Fprintf(&b, "- %s\n", markdown(r.String()))
 	}
-	if len(v.Policy.Problems) > 0 {
+	if len(e.Problems) > 0 {
 		b.WriteString("\n#### Problems of the policy\n\n")
-		for _, p := range v.Policy.Problems {
-			b.WriteString("- " + markdown(Problem(p)) + "\n")
+		for _, p := range e.Problems {
+			b.WriteString("- " + markdown(p) + "\n")
 		}
 	}
-	for _, rule := range v.Rules {
-		if rule.Section == "merge" && rule.Condition != nil {
-			fmt.Fprintf(&b, "\n#### The condition for merging\n\n%s, at %s\n\n", mark(rule.Condition.Result)+" "+markdown(verdictOf(rule.Condition)), markdown(rule.Pos.String()))
-			b.WriteString("| | condition | value |\n|---|---|---|\n")
-			rows(&b, rule.Condition, 0)
-		}
-	}
-	approvalsTable(&b, v)
-	if labels := labelRules(v); len(labels) > 0 {
-		b.WriteString("\n#### Labels\n\n| | label | why |\n|---|---|---|\n")
-		for _, rule := range labels {
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", outcomeMark(rule.Outcome), markdown(plain(rule.Name, maxName)), markdown(labelWhy(rule)))
-		}
-	}
+	tables(&b, e.Rules)
 	return foot(b.String(), v, pageURL)
 }
 
-// bullet writes one reason, and who can help, as an entry of a list.
-func bullet(b *strings.Builder, r policy.Reason) {
-	fmt.Fprintf(b, "- %s", markdown(Reason(r)))
-	if who := Unblock(r); who != "" {
-		fmt.Fprintf(b, " Who can help: %s.", markdown(who))
+// tables writes what rules came to, section by section.
+func tables(b *strings.Builder, rules []Told) {
+	section := ""
+	for _, rule := range rules {
+		if rule.Section == "merge" && rule.Condition != nil {
+			fmt.Fprintf(b, "\n#### The condition for merging\n\n%s, at %s\n\n", mark(rule.Condition.Result)+" "+markdown(verdictOf(rule.Condition)), markdown(rule.Pos.String()))
+			b.WriteString("| | condition | value |\n|---|---|---|\n")
+			rows(b, rule.Condition, 0)
+			continue
+		}
+		if rule.Section != section {
+			section = rule.Section
+			one, all := sectionTitle(section)
+			fmt.Fprintf(b, "\n#### %s\n\n| | %s | why |\n|---|---|---|\n", markdown(or(all, one)), markdown(strings.ToLower(one)))
+		}
+		fmt.Fprintf(b, "| %s | %s | %s |\n", rule.Mark, markdown(rule.Name), markdown(rule.because()))
 	}
-	b.WriteString("\n")
 }
 
 // foot puts the footer under the body of a report, and cuts the body to what GitHub takes.
@@ -181,24 +180,23 @@ func foot(s string, v policy.Verdict, pageURL string) string {
 	return s + footer + "\n"
 }
 
-func labelRules(v policy.Verdict) []policy.Rule {
-	var out []policy.Rule
-	for _, r := range v.Rules {
-		if r.Section == "labels" {
-			out = append(out, r)
+// because says in a few words what became of a rule and because of what. Where a label follows its condition, that is it.
+func (t Told) because() string {
+	switch t.Outcome {
+	case policy.LabelAdd, policy.LabelRemove, policy.LabelOn, policy.LabelOff:
+		if t.Section == "labels" && t.Condition != nil {
+			return verdictOf(t.Condition)
 		}
 	}
-	return out
-}
-
-// labelWhy says in a few words what became of a label and because of what.
-func labelWhy(rule policy.Rule) string {
 	var parts []string
-	for _, r := range rule.Why {
-		parts = append(parts, Reason(r))
+	for _, r := range t.Why {
+		parts = append(parts, r.String())
 	}
-	if c := rule.Condition; c != nil && (rule.Outcome == policy.LabelAdd || rule.Outcome == policy.LabelRemove || rule.Outcome == policy.LabelOn || rule.Outcome == policy.LabelOff) {
-		return verdictOf(c)
+	if len(parts) == 0 {
+		parts = append(parts, finish(t.Came))
+		if t.Condition != nil {
+			parts = append(parts, finish(verdictOf(t.Condition)))
+		}
 	}
 	return strings.Join(parts, " ")
 }
@@ -243,20 +241,6 @@ func mark(r policy.Result) string {
 		return "?"
 	}
 	return ""
-}
-
-func outcomeMark(o policy.Outcome) string {
-	switch o {
-	case policy.LabelAdd, policy.LabelOn, policy.LabelSettling, policy.MergeNow, policy.BranchDelete, policy.ApprovalHolds:
-		return "✓"
-	case policy.LabelUnknown, policy.ApprovalUnknown:
-		return "?"
-	case policy.ApprovalSkipped:
-		return "–"
-	case policy.LabelLeft, policy.LabelKeptOff, policy.Withheld:
-		return "!"
-	}
-	return "✗"
 }
 
 // Problem renders a problem of a policy file in one line.

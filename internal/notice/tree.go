@@ -10,34 +10,35 @@ import (
 // Tree renders a verdict for a terminal: the sentence, then every rule with its place in the file, then each part of its
 // condition with the value that it saw.
 func Tree(v policy.Verdict) string {
+	e := Explain(v)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", v.State, Sentence(v))
-	for _, r := range v.Reasons {
-		if who := Unblock(r); who != "" {
-			fmt.Fprintf(&b, "  %s Who can help: %s.\n", Reason(r), who)
+	fmt.Fprintf(&b, "%s: %s\n", e.State, e.Sentence)
+	for _, r := range e.Reasons {
+		if len(e.Reasons) > 1 || r.String() != e.Sentence {
+			fmt.Fprintf(&b, "  %s\n", r)
 		}
 	}
-	for _, p := range v.Policy.Problems {
-		fmt.Fprintf(&b, "  ! %s\n", Problem(p))
+	for _, p := range e.Problems {
+		fmt.Fprintf(&b, "  ! %s\n", p)
 	}
-	for _, rule := range v.Rules {
+	for _, rule := range e.Rules {
 		name := rule.Section
 		if rule.Name != "" {
 			name += " " + quoted(rule.Name)
 		}
-		fmt.Fprintf(&b, "\n%s %s: %s   %s\n", outcomeMark(rule.Outcome), name, rule.Outcome, plain(rule.Pos.String(), maxText))
+		fmt.Fprintf(&b, "\n%s %s: %s   %s\n", rule.Mark, name, rule.Outcome, plain(rule.Pos.String(), maxText))
 		for _, r := range rule.Why {
-			fmt.Fprintf(&b, "    %s\n", Reason(r))
+			fmt.Fprintf(&b, "    %s\n", r)
 		}
 		if rule.Condition != nil {
 			branch(&b, rule.Condition, 2)
 		}
 	}
-	if would := acts(v.Would); would != "" {
-		fmt.Fprintf(&b, "\nWould %s.\n", would)
+	if len(e.Would) > 0 {
+		fmt.Fprintf(&b, "\nWould %s.\n", enumerate(e.Would, "and"))
 	}
-	if now := acts(v.Actions); now != "" {
-		fmt.Fprintf(&b, "\nTo do: %s.\n", now)
+	if len(e.Doing) > 0 {
+		fmt.Fprintf(&b, "\nTo do: %s.\n", enumerate(e.Doing, "and"))
 	}
 	return b.String()
 }

@@ -14,10 +14,7 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
-var (
-	dave   = pull.Actor{ID: 6, Login: "dave", Type: pull.User}
-	github = pull.Actor{ID: 19864447, Login: "web-flow", Type: pull.User}
-)
+var github = pull.Actor{ID: 19864447, Login: "web-flow", Type: pull.User}
 
 const before pull.SHA = "bbbbbbb2222222222222222222222222222222222"
 

@@ -513,18 +513,3 @@ func (f *facts) owns(a pull.Actor) (result Result, why string) {
 	}
 	return result, why
 }
-
-// inTeam tells whether an account is in a team; see people.among for Unknown.
-func (f *facts) inTeam(name string, a pull.Actor) (result Result, why string) {
-	if !f.need(pull.Need{Kind: pull.NeedTeam, Name: name}) {
-		return Unknown, ""
-	}
-	team := f.s.Known.Teams[strings.ToLower(name)]
-	switch {
-	case slices.ContainsFunc(team.Members, a.Same):
-		return True, ""
-	case team.Missing != "":
-		return Unknown, team.Missing
-	}
-	return False, ""
-}

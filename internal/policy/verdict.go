@@ -120,7 +120,9 @@ const (
 )
 
 // Outcomes lists every outcome.
-var Outcomes = []Outcome{
+var Outcomes = slices.Concat(coreOutcomes, reviewerOutcomes)
+
+var coreOutcomes = []Outcome{
 	LabelAdd, LabelRemove, LabelOn, LabelOff, LabelLeft, LabelKeptOff, LabelUnknown, LabelSettling, Withheld,
 	MergeNow, MergeWaits, BranchDelete, BranchKept, ApprovalHolds, ApprovalLacks, ApprovalSkipped, ApprovalUnknown,
 }

@@ -10,19 +10,25 @@ import (
 func AppPermissions() map[string]string {
 	return map[string]string{
 		"metadata":      "read",
-		"contents":      "write", // merge, delete branches, read the policy
-		"pull_requests": "write",
-		"issues":        "write", // labels
-		"checks":        "write", // the report
+		"contents":      "write", // merge, update and delete branches, make drafts of pull requests, read the policy
+		"pull_requests": "write", // ask for reviews, approve, retitle, close, react
+		"issues":        "write", // labels, assignees, comments
+		"checks":        "write", // the report; have checks of other Apps run again
 		"statuses":      "write",
+		"actions":       "write", // have failed jobs of workflows run again
+		"merge_queues":  "read",  // hear of GitHub's own merge queue
+		members:         "read",  // who is in a team, and ask teams for reviews
 	}
 }
+
+// members is the one permission that is on an organization. On a person's account there is none of the kind.
+const members = "members"
 
 // AppEvents are the events that a GitHub App must hear of. What it is not told of, only the sweep finds.
 func AppEvents() []string {
 	return []string{
-		"pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment", "check_run",
-		"check_suite", "status", "push",
+		"pull_request", "pull_request_review", "pull_request_review_comment", "pull_request_review_thread", "issue_comment",
+		"check_run", "check_suite", "status", "push", "merge_group",
 	}
 }
 
@@ -80,6 +86,11 @@ type Token struct {
 	Scopes []string // of a classic one
 }
 
+// SeesTeams reports whether a classic token is shown an organization's teams.
+func (t Token) SeesTeams() bool {
+	return slices.ContainsFunc([]string{"read:org", "write:org", "admin:org"}, func(s string) bool { return slices.Contains(t.Scopes, s) })
+}
+
 // Lacks says in a few words what the token would need, "" when it has that.
 func (t Token) Lacks() string {
 	switch {
@@ -97,9 +108,19 @@ func (t Token) Lacks() string {
 type Installation struct {
 	ID          int64
 	Account     string
+	Person      bool // the account is no organization
 	Suspended   bool
 	Permissions map[string]string // that its owner has accepted
 	Events      []string
+}
+
+// Lacks are the permissions and events that the installation's owner has not accepted, sorted.
+func (in Installation) Lacks() (lacking []string) {
+	lacking = LackingPermissions(in.Permissions)
+	if in.Person {
+		lacking = slices.DeleteFunc(lacking, func(p string) bool { return strings.HasPrefix(p, members+":") })
+	}
+	return append(lacking, LackingEvents(in.Events)...)
 }
 
 // A HookSetup is how a webhook is set up at GitHub.

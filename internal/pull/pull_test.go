@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -118,5 +119,19 @@ func TestStatusText(t *testing.T) {
 	}
 	if got := StatusText("short"); got != "short" {
 		t.Errorf("StatusText(short) = %q", got)
+	}
+}
+
+// A person's account has no members whom an App could be shown.
+func TestWhatAnInstallationLacks(t *testing.T) {
+	have := AppPermissions()
+	delete(have, "members")
+	in := Installation{Permissions: have, Events: AppEvents()[1:]}
+	if got, want := fmt.Sprint(in.Lacks()), "[members: read pull_request]"; got != want {
+		t.Errorf("an organization lacks %s, want %s", got, want)
+	}
+	in.Person = true
+	if got, want := fmt.Sprint(in.Lacks()), "[pull_request]"; got != want {
+		t.Errorf("a person lacks %s, want %s", got, want)
 	}
 }

@@ -180,7 +180,9 @@ type QueueEntry struct {
 	Head     SHA    `json:"head,omitempty"`  // the commit that the queue tests for this entry: what it would make of the base
 	Base     SHA    `json:"base,omitempty"`  // what that commit is based on
 	Ahead    []int  `json:"ahead,omitempty"` // the numbers of the pull requests before it
-	By       Actor  `json:"by,omitzero"`
+	// AheadTruncated: there are more before it than GitHub lists at once.
+	AheadTruncated bool  `json:"ahead_truncated,omitempty"`
+	By             Actor `json:"by,omitzero"`
 }
 
 // PolicyFile is the path of the policy in a repository, and of the defaults in an owner's .github repository.

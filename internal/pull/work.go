@@ -43,6 +43,7 @@ type Verdict struct {
 	Sentence string // why the pull request is where it is
 	Tree     []byte // JSON of policy.Verdict
 	Digest   string // of Tree without times
+	Changes  []byte // JSON of what is different from the verdict before (a list of policy.Change); nil: nothing, or not known
 	Took     time.Duration
 }
 
@@ -70,6 +71,7 @@ type Row struct {
 // A History is what the store knows of a key when a pass begins.
 type History struct {
 	Memory    Memory   // with Intents
+	Verdict   Verdict  // the newest, as Tree and Digest; zero when there was none
 	LastValid Document // the repository's last valid policy
 	Problem   string   // the last recorded problem of the policy
 	// DefaultsSeen: the owner's defaults were there once, for whichever of the owner's repositories.

@@ -162,11 +162,16 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 	if err != nil {
 		return pull.Plan{}, fmt.Errorf("keep the verdict of %s: %w", p.claim.Key, err)
 	}
+	digest := d.Verdict.Digest()
+	changes, err := changed(hist.Verdict, d.Verdict, digest)
+	if err != nil {
+		return pull.Plan{}, fmt.Errorf("keep what changed about %s: %w", p.claim.Key, err)
+	}
 	plan := pull.Plan{
 		Pull: row(p.claim.Key, s, d),
 		Verdict: pull.Verdict{
 			State: string(d.Verdict.State), Sentence: notice.Sentence(d.Verdict), Tree: tree,
-			Digest: d.Verdict.Digest(), Took: took,
+			Digest: digest, Changes: changes, Took: took,
 		},
 		Memory:  d.Memory,
 		Settled: settled,
@@ -193,6 +198,22 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 		return slices.Index(pull.ActionKinds, a.Kind) - slices.Index(pull.ActionKinds, b.Kind)
 	})
 	return plan, nil
+}
+
+// changed returns, as JSON, what is different from the verdict before; nil if nothing is that people would notice.
+func changed(was pull.Verdict, now policy.Verdict, digest string) ([]byte, error) {
+	if was.Digest == digest {
+		return nil, nil // most passes: the tree of before is not even read
+	}
+	var before policy.Verdict
+	if len(was.Tree) > 0 && json.Unmarshal(was.Tree, &before) != nil {
+		return nil, nil // of another version; what is different from it can't be told
+	}
+	list := policy.Changes(before, now)
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(list)
 }
 
 // reports returns the actions that bring the reports up to date: those that are needed.

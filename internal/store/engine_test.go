@@ -292,7 +292,7 @@ func TestPurge(t *testing.T) {
 		for n := 1; n <= 10; n++ {
 			w.hint(fmt.Sprint("d", n), n)
 			c := w.claim()
-			p := pull.Plan{Pull: pull.Row{State: pull.Open, Head: "a"}, Verdict: pull.Verdict{Digest: fmt.Sprint(n), Tree: []byte("{}")}}
+			p := pull.Plan{Pull: pull.Row{State: pull.Open, Head: "a"}, Verdict: pull.Verdict{Digest: fmt.Sprint(n), Tree: []byte("{}"), Changes: []byte("[]")}}
 			if err := w.Plan(w.ctx, c, p); err != nil {
 				t.Fatal(err)
 			}
@@ -320,6 +320,9 @@ func TestPurge(t *testing.T) {
 		}
 		if n := w.number(`SELECT count(*) FROM verdicts`); n != 5 {
 			t.Errorf("%d verdicts, want 5", n)
+		}
+		if n := w.number(`SELECT count(*) FROM verdict_changes`); n != 5 {
+			t.Errorf("what changed is kept of %d verdicts, want 5", n)
 		}
 		if n := w.number(`SELECT count(*) FROM changes WHERE at < $1`, w.now().Add(-5*day).UnixMicro()); n != 0 || w.number(`SELECT count(*) FROM changes`) == 0 {
 			t.Errorf("%d old changes are left", n)

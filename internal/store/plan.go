@@ -25,10 +25,11 @@ func (s *Store) History(ctx context.Context, c pull.Claim) (pull.History, error)
 
 func (s *Store) history(ctx context.Context, key pull.Key) (h pull.History, err error) {
 	err = s.query(ctx, readMemory, []any{key.String()}, func(scan scanner) error {
-		var memory string
-		if err := scan(&memory); err != nil {
+		var memory, tree string
+		if err := scan(&memory, &h.Verdict.Digest, &tree); err != nil {
 			return err
 		}
+		h.Verdict.Tree = []byte(tree)
 		return json.Unmarshal([]byte(memory), &h.Memory)
 	})
 	if err != nil {
@@ -203,8 +204,17 @@ func (t *tx) setPull(c pull.Claim, p pull.Plan, labels, memory string) (differs 
 		return false, err
 	}
 	if fresh.digest != was.digest {
-		if _, err := t.exec(addVerdict, c.Key.String(), fresh.verdict, fresh.sentence, fresh.digest, fresh.head, v.Took.Microseconds(), decided.UnixMicro(), tree); err != nil {
+		var id int64
+		if _, err := t.row(addVerdict, []any{
+			c.Key.String(), fresh.verdict, fresh.sentence, fresh.digest, fresh.head, v.Took.Microseconds(), decided.UnixMicro(), tree,
+		}, &id); err != nil {
 			return false, err
+		}
+		if len(v.Changes) > 0 {
+			// A verdict's number is never given twice, but a table that was restored may have rows above it.
+			if _, err := t.exec(addVerdictChanges, id, decided.UnixMicro(), clean(string(v.Changes))); err != nil {
+				return false, err
+			}
 		}
 	}
 	return fresh != was, nil

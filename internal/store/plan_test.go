@@ -57,7 +57,9 @@ func TestThePlanIsWhatPagesShow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		equal(t, "History", h, pull.History{Memory: plan.Memory, LastValid: *plan.Policy})
+		equal(t, "History", h, pull.History{
+			Memory: plan.Memory, LastValid: *plan.Policy, Verdict: pull.Verdict{Digest: plan.Verdict.Digest, Tree: plan.Verdict.Tree},
+		})
 		if _, err := w.Pull(w.ctx, "octo", "app", 8); !errors.Is(err, ErrNotFound) {
 			t.Errorf("Pull(8) = %v, want ErrNotFound", err)
 		}
@@ -71,6 +73,9 @@ func TestVerdictsAreKeptWhenTheyDiffer(t *testing.T) {
 		plan := func(digest, sentence string) {
 			t.Helper()
 			p := pull.Plan{Pull: pull.Row{State: pull.Open, Head: "aaa"}, Verdict: pull.Verdict{State: "waiting", Sentence: sentence, Digest: digest, Tree: []byte("{}")}}
+			if sentence == "two" {
+				p.Verdict.Changes = []byte(`[{"kind":"head"}]`)
+			}
 			if err := w.Plan(w.ctx, c, p); err != nil {
 				t.Fatal(err)
 			}
@@ -93,9 +98,14 @@ func TestVerdictsAreKeptWhenTheyDiffer(t *testing.T) {
 		}
 		var got []string
 		for _, v := range d.History {
-			got = append(got, v.Sentence)
+			got = append(got, v.Sentence+string(v.Changes))
 		}
-		equal(t, "verdicts, newest first", got, []string{"one", "two", "one"})
+		equal(t, "verdicts and what changed, newest first", got, []string{"one", `two[{"kind":"head"}]`, "one"})
+		h, err := w.History(w.ctx, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "the verdict that the next pass compares with", h.Verdict, pull.Verdict{Digest: "d1", Tree: []byte("{}")})
 		if n := w.number(`SELECT count(*) FROM head_history`); n != 1 {
 			t.Errorf("%d heads noted, want 1", n)
 		}

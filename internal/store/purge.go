@@ -51,6 +51,7 @@ func (s *Store) Purge(ctx context.Context, retention time.Duration) (int, error)
 	}{
 		{dropDeliveries, last},
 		{dropVerdicts, cut.UnixMicro()},
+		{dropVerdictChanges, cut.UnixMicro()},
 		{dropChanges, cut.UnixMicro()},
 		{dropLedger, ids.UnixMicro()},
 		{dropHeads, ids.UnixMicro()},

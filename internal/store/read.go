@@ -155,6 +155,7 @@ type Decision struct {
 	State    string
 	Sentence string
 	Head     pull.SHA
+	Changes  []byte // JSON: what was different from the one before; nil where that is not known
 }
 
 // How much of each list PullDetail has.
@@ -202,8 +203,12 @@ func (s *Store) pullDetail(ctx context.Context, owner, name string, number int) 
 		s.query(ctx, listVerdicts, []any{key.String(), int64(detailVerdicts)}, func(scan scanner) error {
 			var at int64
 			var v Decision
-			err := scan(&at, &v.State, &v.Sentence, &v.Head)
+			var changes string
+			err := scan(&at, &v.State, &v.Sentence, &v.Head, &changes)
 			v.At = time.UnixMicro(at).UTC()
+			if changes != "" {
+				v.Changes = []byte(changes)
+			}
 			d.History = append(d.History, v)
 			return err
 		}),

@@ -254,7 +254,7 @@ WHERE scopes.paused_until < excluded.paused_until`)
 const ledgerColumns = `kind, target, attempt, request, status, failures, passing, github_id, error, planned_at, started_at, done_at`
 
 var (
-	readMemory = sqlText("read what is remembered", `SELECT memory FROM pulls WHERE key = $1`)
+	readMemory = sqlText("read what is remembered", `SELECT memory, digest, tree FROM pulls WHERE key = $1`)
 	readLedger = sqlText("read the ledger", `SELECT `+ledgerColumns+` FROM ledger WHERE key = $1 ORDER BY planned_at DESC, kind, target LIMIT $2`)
 	readPolicy = sqlText("read the last valid policy", `SELECT path, oid, text, found, problem FROM policies WHERE repo_id = $1`)
 	setPolicy  = sqlText("keep the policy", `
@@ -273,7 +273,9 @@ ON CONFLICT (key) DO UPDATE SET state = excluded.state, title = excluded.title, 
 	setNext    = sqlText("keep the next look", `UPDATE pulls SET next_look = $2 WHERE key = $1`)
 	closePull  = sqlText("note that a pull request is gone", `UPDATE pulls SET state = 'closed', next_look = NULL WHERE key = $1 AND state = 'open'`)
 	addVerdict = sqlText("keep a verdict", `
-INSERT INTO verdicts (key, state, sentence, digest, head_sha, took, decided_at, tree) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`)
+INSERT INTO verdicts (key, state, sentence, digest, head_sha, took, decided_at, tree) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id`)
+	addVerdictChanges = sqlText("keep what changed", `
+INSERT INTO verdict_changes (id, decided_at, changes) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET decided_at = excluded.decided_at, changes = excluded.changes`)
 
 	// want opens or re-opens an intention. A row that is already planned stays the same attempt; refusals in a row are
 	// forgotten when another request is made.
@@ -415,7 +417,9 @@ FROM work WHERE ready_at IS NOT NULL`)
 	listClosed = sqlText("list closed pull requests", `SELECT `+pullColumns+fromPulls+` WHERE state <> 'open' ORDER BY pulls.updated_at DESC, pulls.key LIMIT $1`)
 	onePull    = sqlText("read a pull request", `SELECT `+pullColumns+`, digest, took, tree, memory`+fromPulls+`
 WHERE lower(repositories.owner) = lower($1) AND lower(repositories.name) = lower($2) AND number = $3 ORDER BY repositories.updated_at DESC LIMIT 1`)
-	listVerdicts = sqlText("list verdicts", `SELECT decided_at, state, sentence, head_sha FROM verdicts WHERE key = $1 ORDER BY id DESC LIMIT $2`)
+	listVerdicts = sqlText("list verdicts", `
+SELECT verdicts.decided_at, state, sentence, head_sha, coalesce(changes, '') FROM verdicts LEFT JOIN verdict_changes ON verdict_changes.id = verdicts.id
+WHERE key = $1 ORDER BY verdicts.id DESC LIMIT $2`)
 
 	listDeliveries  = sqlText("list deliveries", `SELECT `+deliveryColumns+` FROM webhook_logs ORDER BY seq DESC LIMIT $1`)
 	deliveriesOfKey = sqlText("list a key's deliveries", `SELECT `+deliveryColumns+` FROM webhook_logs WHERE work_key = $1 ORDER BY seq DESC LIMIT $2`)
@@ -508,11 +512,12 @@ var (
 	emptyBodies    = sqlText("empty bodies", `UPDATE webhook_logs SET body = NULL WHERE seq > $1 AND seq <= $2 AND body IS NOT NULL`)
 	dropDeliveries = sqlText("forget deliveries", `
 DELETE FROM webhook_logs WHERE seq IN (SELECT seq FROM webhook_logs WHERE seq <= $1 AND status IN ('processed', 'discarded') ORDER BY seq LIMIT $2)`)
-	dropVerdicts = sqlText("forget verdicts", dropOldest("verdicts", "decided_at"))
-	dropChanges  = sqlText("forget changes", dropOldest("changes", "at"))
-	dropCommands = sqlText("forget commands", `DELETE FROM commands WHERE cmd_key IN (SELECT cmd_key FROM commands WHERE created_at < $1 AND status <> 'open' LIMIT $2)`)
-	dropAudits   = sqlText("forget audits", dropOldest("audits", "at"))
-	dropLedger   = sqlText("forget what was done", `
+	dropVerdicts       = sqlText("forget verdicts", dropOldest("verdicts", "decided_at"))
+	dropVerdictChanges = sqlText("forget what changed", dropOldest("verdict_changes", "decided_at"))
+	dropChanges        = sqlText("forget changes", dropOldest("changes", "at"))
+	dropCommands       = sqlText("forget commands", `DELETE FROM commands WHERE cmd_key IN (SELECT cmd_key FROM commands WHERE created_at < $1 AND status <> 'open' LIMIT $2)`)
+	dropAudits         = sqlText("forget audits", dropOldest("audits", "at"))
+	dropLedger         = sqlText("forget what was done", `
 DELETE FROM ledger WHERE (key, kind, target) IN (SELECT ledger.key, kind, target FROM ledger JOIN pulls ON pulls.key = ledger.key
   WHERE status IN ('done', 'superseded') AND done_at < $1 AND pulls.state <> 'open' LIMIT $2)`)
 	dropMissing = sqlText("forget missing deliveries", `

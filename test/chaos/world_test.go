@@ -78,8 +78,14 @@ func newWorld(t *testing.T, r *rand.Rand, orgs, pulls int, secret string, delive
 	w.alice = hub.User("alice")
 	w.ci = hub.App("ci", githubtest.AppOptions{Permissions: map[string]string{"checks": "write"}})
 	w.self = hub.App("pr-manager", githubtest.AppOptions{
-		Permissions: map[string]string{"checks": "write", "contents": "write", "pull_requests": "write", "issues": "write", "statuses": "write"},
-		Events:      []string{"pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment", "check_run", "check_suite", "status", "push"},
+		Permissions: map[string]string{
+			"checks": "write", "contents": "write", "pull_requests": "write", "issues": "write", "statuses": "write", "actions": "write",
+			"merge_queues": "read", "members": "read",
+		},
+		Events: []string{
+			"pull_request", "pull_request_review", "pull_request_review_comment", "pull_request_review_thread", "issue_comment", "check_run",
+			"check_suite", "status", "push", "merge_group",
+		},
 	})
 	repos := make([]*githubtest.Repo, orgs)
 	for i := range repos {

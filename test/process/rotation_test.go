@@ -283,8 +283,14 @@ func newHub(t *testing.T) *hubWorld {
 	}})
 	h.repo.Grant(h.dev, githubtest.CanWrite)
 	h.app = s.App("pr-manager", githubtest.AppOptions{
-		Permissions: map[string]string{"checks": "write", "contents": "write", "pull_requests": "write", "issues": "write", "statuses": "write"},
-		Events:      []string{"pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment", "check_run", "check_suite", "status", "push"},
+		Permissions: map[string]string{
+			"checks": "write", "contents": "write", "pull_requests": "write", "issues": "write", "statuses": "write", "actions": "write",
+			"merge_queues": "read", "members": "read",
+		},
+		Events: []string{
+			"pull_request", "pull_request_review", "pull_request_review_comment", "pull_request_review_thread", "issue_comment", "check_run",
+			"check_suite", "status", "push", "merge_group",
+		},
 	})
 	h.in = h.app.Install(h.repo.Owner())
 	h.repo.Push("topic", map[string]string{"docs/a.md": "a\n"}, "work", h.dev)
