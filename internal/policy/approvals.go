@@ -229,10 +229,8 @@ func (r *approvalReader) count(k entry) int {
 
 func (r *approvalReader) from(k entry) *people {
 	p := r.people(k, wordOwners)
-	for _, login := range p.logins {
-		if login == wordAuthor || login == wordContributors {
-			r.say(k.at, fmt.Sprintf("Write %q beside from.", "allow: "+login), "from names accounts, teams and permissions; whether the %s may approve is said by allow.", login)
-		}
+	if slices.Contains(p.logins, wordContributors) {
+		r.say(k.at, `Write "allow: contributors" beside from.`, "from names accounts, teams and permissions; whether contributors may approve is said by allow.")
 	}
 	return p
 }
