@@ -10,7 +10,7 @@ import (
 
 type fileShape struct {
 	Version   int                   `json:"version" jsonschema:"required,enum=1" jsonschema_description:"The version of this format. Always 1."`
-	Mode      Mode                  `json:"mode,omitempty" jsonschema:"enum=active,enum=dry-run" jsonschema_description:"active (the default), or dry-run: decide and explain, write nothing."`
+	Mode      Mode                  `json:"mode,omitempty" jsonschema:"enum=active,enum=dry-run" default:"active" jsonschema_description:"active (the default), or dry-run: decide and explain, write nothing."`
 	OptOut    texts                 `json:"opt-out,omitempty" jsonschema_description:"Labels that keep the service off a pull request."`
 	Generated texts                 `json:"generated,omitempty" jsonschema_description:"Globs over the paths of files that are generated, whose lines don't count. A glob that begins with ! takes files out again."`
 	Labels    map[string]labelShape `json:"labels,omitempty" jsonschema_description:"Labels that are kept in step with their conditions: added when all of them hold, removed when they no longer do."`
