@@ -23,11 +23,11 @@ import (
 
 // An approvalLeafShape is a rule that asks for approvals.
 type approvalLeafShape struct {
-	Name string `json:"name,omitempty" jsonschema:"maxLength=100" jsonschema_description:"What it is for, in a few words."`
+	Name ruleName `json:"name,omitempty" jsonschema_description:"What it is for, in a few words."`
 	selectorShape
-	Count *int  `json:"count,omitempty" jsonschema:"minimum=0,maximum=20" jsonschema_description:"How many have to approve. 1 without it; 0 says that nobody has to."`
-	From  texts `json:"from,omitempty" jsonschema_description:"Whose approvals count: logins, teams (@acme/backend), permissions (maintain), codeowners. Without it, those of everybody who may write."`
-	Allow texts `json:"allow,omitempty" jsonschema_description:"author, contributors: their approvals count too."`
+	Count *int    `json:"count,omitempty" jsonschema:"minimum=0,maximum=20" jsonschema_description:"How many have to approve. 1 without it; 0 says that nobody has to."`
+	From  texts   `json:"from,omitempty" jsonschema_description:"Whose approvals count: logins, teams (@acme/backend), permissions (maintain), codeowners. Without it, those of everybody who may write."`
+	Allow allowed `json:"allow,omitempty" jsonschema_description:"author, contributors: their approvals count too."`
 }
 
 // An approvalPartShape is a rule inside another.
@@ -45,8 +45,12 @@ type approvalShape struct {
 	Veto vetoes              `json:"veto,omitempty" jsonschema_description:"Who can hold a pull request back by requesting changes: logins, teams, permissions, codeowners; or false: nobody. Without such a rule, everybody who may write."`
 }
 
-// vetoes are people, or false.
-type vetoes []string
+// ruleName is a text of at most 100 characters, vetoes are people or false, and allowed are author and contributors.
+type (
+	ruleName string
+	vetoes   []string
+	allowed  []string
+)
 
 // approvalKeys are the keys of a rule by how deep it is inside others.
 var approvalKeys = [][]string{keysOf[approvalShape](), keysOf[approvalPartShape](), keysOf[approvalLeafShape]()}
@@ -203,11 +207,12 @@ func (r *approvalReader) rule(n ast.Node, number string, depth int) (approvalRul
 }
 
 func (r *approvalReader) name(rule *approvalRule, k entry) {
-	name := r.sentence(k)
+	text, _ := r.text(k.value, "name")
+	name := strings.Join(strings.Fields(text.text), " ")
 	switch first, twice := r.names[strings.ToLower(name)]; {
 	case name == "":
 		return // said already, or empty, which is no name
-	case utf8.RuneCountInString(name) > maxRuleName:
+	case utf8.RuneCountInString(text.text) > maxRuleName:
 		r.say(r.pos(k.value), "", "A name has at most %d characters.", maxRuleName)
 	case twice:
 		r.say(r.pos(k.value), "Reports go by the names: give each its own.", "Two rules have the name %q; the first is on line %d.", name, first.Line)

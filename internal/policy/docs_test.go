@@ -84,6 +84,11 @@ func generated(t *testing.T) []byte {
 				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}})
 			case reflect.TypeFor[ranges]():
 				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `^\s*(\d+\s*(\.\.)?|\d*\s*\.\.\s*\d+|\d+\s*\.\.\s*\d+)\s*$`}, number}})
+			case reflect.TypeFor[ruleName]():
+				name := uint64(maxRuleName)
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &name}, {Type: "integer"}}}
+			case reflect.TypeFor[allowed]():
+				return oneOrMany(&jsonschema.Schema{Type: "string", Enum: []any{wordAuthor, wordContributors}})
 			case reflect.TypeFor[vetoes]():
 				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}}), {Const: false}}}
 			case reflect.TypeFor[condition]():
