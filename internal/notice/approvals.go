@@ -122,8 +122,8 @@ func notCounted(r policy.Reason) string {
 		return who + ", who approved " + at + ", with which the head can't be compared" + seen(r.Value)
 	case policy.ApprovalAskedAgain:
 		return who + ", who is asked to review again"
-	case policy.ApprovalWithdrawn:
-		return who + ", whose review was dismissed or approval taken back"
+	case policy.ApprovalDismissed:
+		return who + ", whose review was dismissed"
 	case policy.ApproverUnknown:
 		return who + ", of whom it is not known whether they may approve" + seen(r.Value)
 	}

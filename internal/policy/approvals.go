@@ -424,7 +424,7 @@ const (
 	ApprovalChanged       Code = "approval_changed"        // By; SHA: since when the change is another
 	ApprovalNotCompared   Code = "approval_not_compared"   // By; SHA; Value: why not
 	ApprovalAskedAgain    Code = "approval_asked_again"    // By
-	ApprovalWithdrawn     Code = "approval_withdrawn"      // By
+	ApprovalDismissed     Code = "approval_dismissed"      // By
 	ApproverUnknown       Code = "approver_unknown"        // By; Value: what is not known
 	VetoUnknown           Code = "veto_unknown"            // By; Value: what is not known
 	OwnersUnknown         Code = "owners_unknown"          // Value: why
@@ -440,6 +440,6 @@ const (
 // approvalCodes are the codes of reasons about approvals.
 var approvalCodes = []Code{
 	ApprovalsNeeded, ApprovalsAny, ApprovalsAll, ApprovalsSkipped, ApprovalGiven, ApprovalKept, ApprovalByAuthor, ApprovalByContributor,
-	ApprovalNotFrom, ApprovalOlder, ApprovalChanged, ApprovalNotCompared, ApprovalAskedAgain, ApprovalWithdrawn, ApproverUnknown, VetoUnknown,
+	ApprovalNotFrom, ApprovalOlder, ApprovalChanged, ApprovalNotCompared, ApprovalAskedAgain, ApprovalDismissed, ApproverUnknown, VetoUnknown,
 	OwnersUnknown, CommitsTruncated, AuthorUnknown, ApprovalNotAsked, NobodyOwns, QueueAheadLost, QueueAheadUnknown,
 }

@@ -119,8 +119,8 @@ func because(d Decision) string {
 
 func request(who pull.Actor) pull.ReviewRequest { return pull.ReviewRequest{Who: who} }
 
-func order(by pull.Actor, sha pull.SHA, at time.Time, args string) map[int64]pull.Order {
-	return map[int64]pull.Order{by.ID: {By: by, SHA: sha, At: at, Args: args}}
+func order(by pull.Actor, sha pull.SHA, at time.Time) map[int64]pull.Order {
+	return map[int64]pull.Order{by.ID: {By: by, SHA: sha, At: at}}
 }
 
 const oneApproval = "version: 1\napprovals: [{ name: review }]\n"
@@ -148,7 +148,7 @@ func TestApprovals(t *testing.T) {
 		{name: "an account that GitHub does not name", reviews: []pull.Review{review(pull.Actor{Login: "bob"}, pull.Approved, head)}, result: False, codes: "approvals_needed"},
 		{name: "reviews cut short", reviews: []pull.Review{byBob}, change: func(s *pull.Snapshot) { s.ReviewsTruncated = true }, result: Unknown, codes: "fact_unknown", given: "bob", asked: "commits"},
 		{name: "a comment takes nothing back", reviews: []pull.Review{byBob, review(bob, pull.Commented, head)}, result: True, given: "bob", asked: "commits"},
-		{name: "dismissed", reviews: []pull.Review{review(bob, pull.Dismissed, head)}, result: False, codes: "approvals_needed(approval_withdrawn)"},
+		{name: "dismissed", reviews: []pull.Review{review(bob, pull.Dismissed, head)}, result: False, codes: "approvals_needed(approval_dismissed)"},
 		{name: "dismissed, and approved again", reviews: []pull.Review{review(bob, pull.Dismissed, head), byBob}, result: True, given: "bob", asked: "commits"},
 		{name: "asked to review again", reviews: []pull.Review{byBob}, change: func(s *pull.Snapshot) { s.ReviewRequests = []pull.ReviewRequest{request(bob)} }, result: False, codes: "approvals_needed(approval_asked_again)"},
 		{name: "another is asked too", reviews: []pull.Review{byBob}, change: func(s *pull.Snapshot) {
@@ -162,16 +162,13 @@ func TestApprovals(t *testing.T) {
 		{name: "changes requested, and asked again: a request takes nothing back", reviews: []pull.Review{byBob, review(carol, pull.ChangesRequested, head)}, change: func(s *pull.Snapshot) { s.ReviewRequests = []pull.ReviewRequest{request(carol)} }, result: False, codes: "changes_requested", given: "bob", asked: "commits"},
 		{name: "changes requested without rights", reviews: []pull.Review{byBob, review(eve, pull.ChangesRequested, head)}, result: True, given: "bob", asked: "commits"},
 
-		{name: "by command", memory: pull.Memory{Approvals: order(bob, head, noon, "")}, answers: answers{permissions: map[string]pull.PermissionLevel{"bob": pull.PermissionWrite}}, result: True, given: "bob", asked: "person commits"},
-		{name: "by command, of an older head", memory: pull.Memory{Approvals: order(bob, before, noon, "")}, answers: answers{permissions: map[string]pull.PermissionLevel{"bob": pull.PermissionWrite}}, result: False, codes: "approvals_needed(approval_changed)", asked: "person same"},
-		{name: "by command, without rights", memory: pull.Memory{Approvals: order(eve, head, noon, "")}, result: False, codes: "approvals_needed(approval_not_from)", asked: "person"},
-		{name: "by command, while asked for a review", memory: pull.Memory{Approvals: order(bob, head, noon, "")}, answers: answers{permissions: map[string]pull.PermissionLevel{"bob": pull.PermissionWrite}}, change: func(s *pull.Snapshot) { s.ReviewRequests = []pull.ReviewRequest{request(bob)} }, result: True, given: "bob", asked: "person commits"},
-		{name: "by the author's command", memory: pull.Memory{Approvals: order(alice, head, noon, "")}, result: False, codes: "approvals_needed(approval_by_author)"},
-		{name: "a review, taken back by command", reviews: []pull.Review{byBob}, memory: pull.Memory{Approvals: order(bob, head, noon, "cancel")}, result: False, codes: "approvals_needed(approval_withdrawn)"},
-		{name: "taken back by command, and reviewed since", reviews: []pull.Review{{Author: bob, CanWrite: true, State: pull.Approved, Commit: head, SubmittedAt: noon.Add(time.Hour)}}, memory: pull.Memory{Approvals: order(bob, head, noon, "cancel")}, result: True, given: "bob", asked: "commits"},
-		{name: "changes requested after the command", reviews: []pull.Review{{Author: bob, CanWrite: true, State: pull.ChangesRequested, Commit: head, SubmittedAt: noon.Add(time.Hour)}}, memory: pull.Memory{Approvals: order(bob, head, noon, "")}, result: False, codes: "changes_requested approvals_needed"},
-		{name: "a command after the requested changes", reviews: []pull.Review{{Author: bob, CanWrite: true, State: pull.ChangesRequested, Commit: head, SubmittedAt: noon}}, memory: pull.Memory{Approvals: order(bob, head, noon.Add(time.Hour), "")}, result: True, given: "bob", asked: "commits"},
-		{name: "a command that takes an approval back leaves requested changes", reviews: []pull.Review{{Author: bob, CanWrite: true, State: pull.ChangesRequested, Commit: head, SubmittedAt: noon}}, memory: pull.Memory{Approvals: order(bob, head, noon.Add(time.Hour), "cancel")}, result: False, codes: "changes_requested approvals_needed"},
+		{name: "by command", memory: pull.Memory{Approvals: order(bob, head, noon)}, answers: answers{permissions: map[string]pull.PermissionLevel{"bob": pull.PermissionWrite}}, result: True, given: "bob", asked: "person commits"},
+		{name: "by command, of an older head", memory: pull.Memory{Approvals: order(bob, before, noon)}, answers: answers{permissions: map[string]pull.PermissionLevel{"bob": pull.PermissionWrite}}, result: False, codes: "approvals_needed(approval_changed)", asked: "person same"},
+		{name: "by command, without rights", memory: pull.Memory{Approvals: order(eve, head, noon)}, result: False, codes: "approvals_needed(approval_not_from)", asked: "person"},
+		{name: "by command, while asked for a review", memory: pull.Memory{Approvals: order(bob, head, noon)}, answers: answers{permissions: map[string]pull.PermissionLevel{"bob": pull.PermissionWrite}}, change: func(s *pull.Snapshot) { s.ReviewRequests = []pull.ReviewRequest{request(bob)} }, result: True, given: "bob", asked: "person commits"},
+		{name: "by the author's command", memory: pull.Memory{Approvals: order(alice, head, noon)}, result: False, codes: "approvals_needed(approval_by_author)"},
+		{name: "changes requested after the command", reviews: []pull.Review{{Author: bob, CanWrite: true, State: pull.ChangesRequested, Commit: head, SubmittedAt: noon.Add(time.Hour)}}, memory: pull.Memory{Approvals: order(bob, head, noon)}, result: False, codes: "changes_requested approvals_needed"},
+		{name: "a command after the requested changes", reviews: []pull.Review{{Author: bob, CanWrite: true, State: pull.ChangesRequested, Commit: head, SubmittedAt: noon}}, memory: pull.Memory{Approvals: order(bob, head, noon.Add(time.Hour))}, result: True, given: "bob", asked: "commits"},
 
 		{name: "who wrote a commit", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(before, bob), commit(head, alice)}}, result: False, codes: "approvals_needed(approval_by_contributor)", asked: "commits"},
 		{name: "who committed one", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(head, alice, func(c *pull.Commit) { c.Committer = bob })}}, result: False, codes: "approvals_needed(approval_by_contributor)", asked: "commits"},
@@ -198,8 +195,8 @@ func TestApprovals(t *testing.T) {
 		{name: "commits cut short, without a word", reviews: []pull.Review{byBob}, change: func(s *pull.Snapshot) { s.CommitCount = 2 }, result: False, codes: "approvals_needed(commits_truncated)", asked: "commits"},
 		{name: "commits cut short, contributors allowed", policy: approvals("- allow: contributors\n"), reviews: []pull.Review{byBob}, answers: answers{truncated: true}, result: True, given: "bob"},
 		{name: "contributors allowed", policy: approvals("- allow: contributors\n"), reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(head, bob)}}, result: True, given: "bob"},
-		{name: "contributors allowed, the author not", policy: approvals("- allow: contributors\n"), memory: pull.Memory{Approvals: order(alice, head, noon, "")}, result: False, codes: "approvals_needed(approval_by_author)"},
-		{name: "the author allowed", policy: approvals("- allow: author\n"), memory: pull.Memory{Approvals: order(alice, head, noon, "")}, answers: answers{permissions: map[string]pull.PermissionLevel{"alice": pull.PermissionWrite}}, result: True, given: "alice", asked: "person"},
+		{name: "contributors allowed, the author not", policy: approvals("- allow: contributors\n"), memory: pull.Memory{Approvals: order(alice, head, noon)}, result: False, codes: "approvals_needed(approval_by_author)"},
+		{name: "the author allowed", policy: approvals("- allow: author\n"), memory: pull.Memory{Approvals: order(alice, head, noon)}, answers: answers{permissions: map[string]pull.PermissionLevel{"alice": pull.PermissionWrite}}, result: True, given: "alice", asked: "person"},
 
 		{name: "approved an older commit", reviews: []pull.Review{review(bob, pull.Approved, before)}, result: False, codes: "approvals_needed(approval_changed)", asked: "same"},
 		{name: "kept", reviews: []pull.Review{review(bob, pull.Approved, before)}, answers: answers{same: map[string]pull.Sameness{pull.SameKey(before, head): {Same: true}}}, result: True, given: "bob", asked: "same commits"},
@@ -483,7 +480,7 @@ func drawn(t *rapid.T) (*Policy, pull.Snapshot, pull.Memory, answers) {
 	}
 	var m pull.Memory
 	if who := people.Draw(t, "by command"); rapid.Bool().Draw(t, "command") && who.ID != 0 {
-		m.Approvals = order(who, commits.Draw(t, "seen"), noon.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "at"))*time.Second), rapid.SampledFrom([]string{"", "", "cancel"}).Draw(t, "args"))
+		m.Approvals = order(who, commits.Draw(t, "seen"), noon.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "at"))*time.Second))
 	}
 	a := answers{
 		permissions: map[string]pull.PermissionLevel{}, teams: map[string][]pull.Actor{}, same: map[string]pull.Sameness{},
@@ -532,7 +529,7 @@ func TestWhoseApprovalCounts(t *testing.T) {
 			for _, r := range s.Reviews {
 				fits = fits || r.Author.Same(who) && r.State == pull.Approved && fine(r.Commit)
 			}
-			if o, ok := m.Approvals[who.ID]; ok && o.Args == "" {
+			if o, ok := m.Approvals[who.ID]; ok {
 				fits = fits || fine(o.SHA)
 			}
 			switch {

@@ -18,21 +18,17 @@ import (
 // What has to be looked up is looked up only for accounts whose approval could count, and comparisons only where they could
 // make a difference: most passes need none.
 
-// argCancel is what an approval by command says once it was taken back (pull.Order.Args).
-const argCancel = "cancel"
-
 // maxComparisons bounds the comparisons of commits that one decision asks for.
 const maxComparisons = 20
 
 // A voice is what one account has said.
 type voice struct {
 	who      pull.Actor
-	reviewed bool             // so canWrite is known
-	canWrite bool             //
-	word     pull.ReviewState // the latest of approved, changes requested and dismissed; dismissed for one that was taken back, too
+	reviewed bool // so canWrite is known
+	canWrite bool
+	word     pull.ReviewState // the latest of approved, changes requested and dismissed
 	given    []given          // the approvals since the last word that was another, the newest last
 	asked    bool             // to review again
-	had      bool             // it has approved once
 }
 
 // A given is one approval.
@@ -70,13 +66,8 @@ func (f *facts) voices() []*voice {
 	order := func(o pull.Order) {
 		v := of(o.By)
 		delete(orders, o.By.ID)
-		switch {
-		case o.Args != argCancel:
-			v.word, v.had = pull.Approved, true
-			v.given = append(v.given, given{sha: o.SHA})
-		case v.word == pull.Approved:
-			v.word, v.given = pull.Dismissed, nil
-		}
+		v.word = pull.Approved
+		v.given = append(v.given, given{sha: o.SHA})
 	}
 	for _, r := range f.s.Reviews {
 		if o, ok := orders[r.Author.ID]; ok && r.Author.ID != 0 && o.At.Before(r.SubmittedAt) {
@@ -86,11 +77,10 @@ func (f *facts) voices() []*voice {
 		v.reviewed, v.canWrite = true, r.CanWrite
 		switch r.State {
 		case pull.Approved:
-			v.word, v.had = r.State, true
+			v.word = r.State
 			v.given = append(v.given, given{r.Commit, true})
 		case pull.ChangesRequested, pull.Dismissed:
-			// GitHub keeps no trace of what a dismissed review had said.
-			v.word, v.given, v.had = r.State, nil, v.had || r.State == pull.Dismissed
+			v.word, v.given = r.State, nil
 		}
 	}
 	rest := slices.SortedFunc(maps.Values(orders), func(a, b pull.Order) int {
@@ -144,8 +134,8 @@ func (f *facts) stand(rule *approvalRule, s seat, v *voice) (st standing, ok boo
 	case len(in) > 0:
 	case len(v.given) > 0:
 		return say(ApprovalAskedAgain)
-	case v.had && v.word == pull.Dismissed:
-		return say(ApprovalWithdrawn)
+	case v.word == pull.Dismissed:
+		return say(ApprovalDismissed)
 	default:
 		return st, false
 	}
