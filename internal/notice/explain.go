@@ -172,6 +172,11 @@ var coreEndings = map[policy.Outcome]ending{
 	policy.ReviewersNone:    {"nobody is needed", "✗", ""},
 	policy.ReviewersLater:   {"waits until it is no draft", "✗", ""},
 	policy.ReviewersUnknown: {"is left as it is: not known", "?", Wait},
+
+	policy.ApprovalHolds:   {"holds", "✓", Good},
+	policy.ApprovalLacks:   {"lacks approvals", "✗", Wait},
+	policy.ApprovalSkipped: {"is not about this pull request", "–", ""},
+	policy.ApprovalUnknown: {"is not known", "?", Wait},
 }
 
 // came says an outcome in words.

@@ -142,6 +142,13 @@ func generated(t *testing.T) []byte {
 				of := jsonschema.NewProperties()
 				of.Set("allow", who)
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "object", Properties: of, AdditionalProperties: jsonschema.FalseSchema, Required: []string{"allow"}}, {Enum: []any{wordOff, false}}}}
+			case reflect.TypeFor[ruleName]():
+				name := uint64(maxRuleName)
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &name}, {Type: "integer"}}}
+			case reflect.TypeFor[allowed]():
+				return oneOrMany(&jsonschema.Schema{Type: "string", Enum: []any{wordAuthor, wordContributors}})
+			case reflect.TypeFor[vetoes]():
+				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}}), {Const: false}}}
 			case reflect.TypeFor[condition]():
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, {Type: "boolean"}}}
 			case reflect.TypeFor[methods]():
@@ -181,7 +188,26 @@ func generated(t *testing.T) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(text, '\n')
+	return append(orNumbers(text), '\n')
+}
+
+// orNumbers lets a schema take a whole number wherever it takes any text: to the parser it is one, as a login may be.
+func orNumbers(schema []byte) []byte {
+	const text = `"type": "string"`
+	var out []byte
+	for {
+		before, after, found := bytes.Cut(schema, []byte(text))
+		out = append(out, before...)
+		if !found {
+			return out
+		}
+		if next := bytes.TrimLeft(bytes.TrimPrefix(after, []byte(",")), " \n"); bytes.HasPrefix(next, []byte(`"enum"`)) {
+			out = append(out, text...)
+		} else {
+			out = append(out, `"type": ["string", "integer"]`...)
+		}
+		schema = after
+	}
 }
 
 // wordsOf are the values that an enumeration allows.

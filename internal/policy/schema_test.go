@@ -27,9 +27,11 @@ var parserOnly = []struct{ what, message string }{
 	{"globs", `is not a valid glob|has more than \d+ alternatives|Paths begin at the root|Only files have paths|There is no pattern after the !`},
 	{"regular expressions", `is not a valid regular expression`},
 	{"ranges", `ends before it begins|is too large a number|is not a range of lines`},
-	{"people", `can't be the login|names nobody|A login is written without|Teams such as`},
-	{"labels", `A label's name has|GitHub allows no comma`},
-	{"bounds", `at most \d+ are possible|is longer than \d+ characters`},
+	{"people", `can't stand here|can't be the login|names nobody|A login is written without|Teams such as`},
+	{"approvals", `asks for no approval|any or all, not both|Two rules have the name|approvals has more than|^This asks for \d+ approvals|so it can't ask for|has no rule that asks|said by allow`},
+	{"labels", `A label's name has|GitHub allows no comma|is not a colour`},
+	{"names", `There are two rules`},
+	{"bounds", `A mark has|at most \d+ are possible|is longer than \d+ characters`},
 }
 
 func schemaOf(t testing.TB, text []byte) *jschema.Schema {
@@ -134,7 +136,7 @@ func TestTheSchemaAcceptsWhatTheParserAccepts(t *testing.T) {
 		case "parser":
 			onlyParser++
 		}
-		if t.Failed() {
+		if false {
 			return
 		}
 	}
@@ -323,9 +325,31 @@ func somePart(r *rand.Rand, v Value) Value {
 }
 
 var sample = []Value{
-	{Kind: Empty}, {Kind: Truth, Text: "true"}, {Kind: Truth, Text: "false"}, {Kind: Number, Text: "0"}, {Kind: Number, Text: "1"}, {Kind: Number, Text: "7"},
-	{Kind: Number, Text: "1.5"}, {Kind: Number, Text: "-3"}, {Kind: Number, Text: "123456"}, {Kind: Text, Text: ""}, {Kind: Text, Text: " "}, {Kind: Text, Text: "a"},
-	{Kind: Text, Text: "docs/**"}, {Kind: Text, Text: "!x"}, {Kind: Text, Text: "@acme/backend"}, {Kind: Text, Text: "octocat"}, {Kind: Text, Text: "write"},
-	{Kind: Text, Text: "author"}, {Kind: Text, Text: "codeowners"}, {Kind: Text, Text: "squash"}, {Kind: Text, Text: "fast-forward"}, {Kind: Text, Text: "approved"},
-	{Kind: Text, Text: "5..10"}, {Kind: Text, Text: "d73a4a"}, {Kind: List}, {Kind: Mapping}, {Kind: Text, Text: strings.Repeat("x", 1001)},
+	{Kind: Empty},
+	{Kind: Truth, Text: "true"},
+	{Kind: Truth, Text: "false"},
+	{Kind: Number, Text: "0"},
+	{Kind: Number, Text: "1"},
+	{Kind: Number, Text: "7"},
+	{Kind: Number, Text: "1.5"},
+	{Kind: Number, Text: "-3"},
+	{Kind: Number, Text: "123456"},
+	{Kind: Text, Text: ""},
+	{Kind: Text, Text: " "},
+	{Kind: Text, Text: "a"},
+	{Kind: Text, Text: "docs/**"},
+	{Kind: Text, Text: "!x"},
+	{Kind: Text, Text: "@acme/backend"},
+	{Kind: Text, Text: "octocat"},
+	{Kind: Text, Text: "write"},
+	{Kind: Text, Text: "author"},
+	{Kind: Text, Text: "codeowners"},
+	{Kind: Text, Text: "squash"},
+	{Kind: Text, Text: "fast-forward"},
+	{Kind: Text, Text: "approved"},
+	{Kind: Text, Text: "5..10"},
+	{Kind: Text, Text: "d73a4a"},
+	{Kind: List},
+	{Kind: Mapping},
+	{Kind: Text, Text: strings.Repeat("x", 1001)},
 }
