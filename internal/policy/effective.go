@@ -136,7 +136,7 @@ func SettingsYAML(settings []Setting) string {
 	for _, s := range settings {
 		if s.Value == nil {
 			for _, in := range s.BuiltIn {
-				comment(&b, "", in)
+				annotate(&b, "", in)
 			}
 			continue
 		}
@@ -150,7 +150,7 @@ func SettingsYAML(settings []Setting) string {
 			fmt.Fprintf(&b, "%s:%s  # %s\n", s.Key, spaced(text), oneLine(origin.String()))
 		}
 		for _, in := range s.BuiltIn {
-			comment(&b, "  ", in)
+			annotate(&b, "  ", in)
 		}
 	}
 	return b.String()
@@ -163,7 +163,7 @@ func spaced(s string) string {
 	return " " + s
 }
 
-func comment(b *strings.Builder, indent string, in BuiltIn) {
+func annotate(b *strings.Builder, indent string, in BuiltIn) {
 	fmt.Fprintf(b, "%s# %s: %s  (built in)\n", indent, in.Key, in.Means)
 }
 
