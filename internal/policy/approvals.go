@@ -346,7 +346,7 @@ func (d *decider) unapproved(when *program) []Reason {
 
 // awaitQueue is how often a pull request in GitHub's merge queue is looked at: what is before it changes without an event
 // of its own.
-const awaitQueue = time.Minute
+const awaitQueue = 2 * time.Minute
 
 // queue judges the commit that GitHub's merge queue tests: by the approvals of this pull request and of each before it, since
 // the queue may merge them all at once when the last of them has passed.
