@@ -19,7 +19,7 @@ func Report(s pull.Snapshot, v policy.Verdict, pageURL string) (pull.Report, boo
 	switch {
 	case !v.Policy.Found, v.Policy.Mode == policy.DryOnly, v.State == policy.Observing, v.State == policy.DryRun:
 		return pull.Report{}, false
-	case s.Head.SHA == "", s.State != pull.Open && s.Report == nil:
+	case s.Head.SHA == "", (s.State != pull.Open || v.State == policy.Off) && s.Report == nil:
 		return pull.Report{}, false
 	}
 	v = lasting(v)
@@ -57,6 +57,9 @@ func lasting(v policy.Verdict) policy.Verdict {
 		rules[i].Why = lastingReasons(rules[i].Why)
 		if rules[i].Section != "labels" { // labels depend on the head, and a new head has a new report
 			rules[i].Condition = lastingNode(rules[i].Condition)
+		}
+		if rules[i].Section == "reviewers" {
+			rules[i] = lastingReviewers(rules[i])
 		}
 	}
 	v.Rules = rules
@@ -115,7 +118,7 @@ func colour(v policy.Verdict) pull.ReportState {
 		case policy.NoMergeRule:
 			state = pull.ReportGood
 		case policy.Conflict, policy.ChecksFailed, policy.ChangesRequested, policy.ApprovalsSkipped, policy.ConditionError, policy.MethodNotAllowed,
-			policy.NoMethodAllowed, policy.CannotWrite, policy.Archived, policy.DefaultsGone, policy.DefaultsBroken, policy.HeadGone:
+			policy.NoMethodAllowed, policy.CannotWrite, policy.Archived, policy.DefaultsGone, policy.DefaultsBroken, policy.HeadGone, policy.CheckNotStarted, policy.CheckForged:
 			return pull.ReportBad
 		}
 	}

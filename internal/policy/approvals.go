@@ -335,9 +335,13 @@ func (e Effective) Judge(s pull.Snapshot, m pull.Memory, now time.Time) (Approva
 	return *d.v.Approvals, pull.SortNeeds(d.f.needs)
 }
 
-// unapproved are the reasons why the section approvals keeps a pull request from being merged. A condition that looks at
-// approvals itself says what they mean for it, and there are none then.
-func (d *decider) unapproved(when *program) []Reason {
+// unapproved are the reasons why the section approvals keeps a pull request from being merged by a rule. A condition that looks
+// at approvals itself says what they mean for it, and there are none then.
+func (d *decider) unapproved(rule *mergeRule) []Reason {
+	when := rule.when
+	if when == nil && d.merging != nil {
+		when = d.merging.rule.when
+	}
 	if d.p.approvals == nil || when != nil && (when.mention("approved") != nil || when.mention("reviews.approved_by") != nil) {
 		return nil
 	}

@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"reflect"
 	"regexp"
@@ -10,8 +11,11 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
 	"github.com/invopop/jsonschema"
 	jschema "github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
 const (
@@ -51,18 +55,61 @@ func TestManual(t *testing.T) {
 	if right < 8 || wrong < 3 {
 		t.Errorf("found %d right and %d wrong examples: is the manual still written the way this test reads it?", right, wrong)
 	}
-	for _, v := range Environment() {
-		row := "| `" + v.Name + "` | " + strings.ReplaceAll(v.Type, "google.protobuf.", "") + " | " + v.Doc + " |"
-		if !bytes.Contains(text, []byte(row)) {
+	for _, row := range manualRows() {
+		if !bytes.Contains(text, []byte("\n"+row+"\n")) {
 			t.Errorf("the manual lacks the row\n%s", row)
 		}
 	}
-	for _, keys := range [][]string{fileKeys, labelKeys, checksKeys, mergeKeys} {
+	if want := fmt.Sprintf("version %d of the environment", EnvironmentVersion); !bytes.Contains(text, []byte(want)) {
+		t.Errorf("the manual does not say %q", want)
+	}
+	for _, keys := range [][]string{
+		fileKeys, labelKeys, reviewerKeys, checksKeys, requiredKeys, mergeKeys, methodKeys, bodyKeys, freeKeys, deedKeys, {"bots"}, commandKeys,
+	} {
 		for _, k := range keys {
 			if !bytes.Contains(text, []byte("`"+k+"`")) {
 				t.Errorf("the manual does not mention the key %q", k)
 			}
 		}
+	}
+}
+
+// manualRows are the rows of the manual's tables of the environment.
+func manualRows() []string {
+	row := func(v Variable) string {
+		return "| `" + v.Name + "` | " + strings.ReplaceAll(v.Type, "google.protobuf.", "") + " | " + v.Doc + " |"
+	}
+	var out []string
+	for _, v := range Environment() {
+		out = append(out, row(v))
+	}
+	for _, o := range Objects() {
+		out = append(out, "**"+o.Name+"**")
+		for _, v := range o.Fields {
+			out = append(out, row(v))
+		}
+	}
+	return out
+}
+
+// The words of commands are one list: in the table, in the vocabulary, in the section of the policy and in the manual.
+func TestVerbsAreOneList(t *testing.T) {
+	text, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, v := range verbs {
+		names = append(names, v.name)
+		if !bytes.Contains(text, []byte("`/"+v.name)) {
+			t.Errorf("the manual does not mention /%s", v.name)
+		}
+	}
+	if diff := cmp.Diff(pull.Verbs, names); diff != "" {
+		t.Errorf("pull.Verbs and the table (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(names, commandsKeys[1:]); diff != "" {
+		t.Errorf("the table and the section commands (-want +got):\n%s", diff)
 	}
 }
 
@@ -75,7 +122,8 @@ func generated(t *testing.T) []byte {
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{one, {Type: "array", Items: one, MinItems: &min, MaxItems: &max}}}
 	}
 	long := uint64(maxText)
-	r := jsonschema.Reflector{
+	var r jsonschema.Reflector
+	r = jsonschema.Reflector{
 		Anonymous: true, DoNotReference: true,
 		Mapper: func(t reflect.Type) *jsonschema.Schema {
 			number := &jsonschema.Schema{Type: "integer"} // is a text like any other: a login may be one
@@ -91,8 +139,35 @@ func generated(t *testing.T) []byte {
 				return oneOrMany(&jsonschema.Schema{Type: "string", Enum: []any{wordAuthor, wordContributors}})
 			case reflect.TypeFor[vetoes]():
 				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}}), {Const: false}}}
+			case reflect.TypeFor[share]():
+				return &jsonschema.Schema{Type: "integer", Minimum: "1", Maximum: json.Number(fmt.Sprint(maxShares))}
+			case reflect.TypeFor[commandShape]():
+				who := oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}})
+				who.OneOf[1].MinItems = nil // nobody
+				field, _ := t.FieldByName("Allow")
+				who.Description = field.Tag.Get("jsonschema_description")
+				of := jsonschema.NewProperties()
+				of.Set("allow", who)
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "object", Properties: of, AdditionalProperties: jsonschema.FalseSchema, Required: []string{"allow"}}, {Enum: []any{wordOff, false}}}}
 			case reflect.TypeFor[condition]():
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, {Type: "boolean"}}}
+			case reflect.TypeFor[methods]():
+				word := &jsonschema.Schema{Type: "string", Enum: wordsOf(methodNames)}
+				choices := oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{word, r.ReflectFromType(reflect.TypeFor[methodShape]())}})
+				choices.OneOf[0] = word // a single one needs no condition
+				return choices
+			case reflect.TypeFor[bodyShape]():
+				two := uint64(2)
+				between := &jsonschema.Schema{Type: "object", Required: []string{"between"}, AdditionalProperties: jsonschema.FalseSchema, Properties: jsonschema.NewProperties()}
+				between.Properties.Set("between", &jsonschema.Schema{Type: "array", MinItems: &two, MaxItems: &two, Items: &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, number}}})
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Enum: wordsOf([]string{string(fromPull), string(fromCommits), string(fromNowhere)})}, between}}
+			case reflect.TypeFor[required]():
+				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, number, r.ReflectFromType(reflect.TypeFor[requiredShape]())}})
+			case reflect.TypeFor[deeds]():
+				one := uint64(1)
+				mapping := r.ReflectFromType(reflect.TypeFor[deedShape]())
+				mapping.MinProperties, mapping.MaxProperties = &one, &one
+				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Enum: wordsOf(deedWords)}, mapping}})
 			}
 			return nil
 		},
@@ -106,11 +181,23 @@ func generated(t *testing.T) []byte {
 		labels.AdditionalProperties.MinProperties = &one
 		*labels = jsonschema.Schema{Description: labels.Description, AnyOf: []*jsonschema.Schema{{Type: "object", AdditionalProperties: labels.AdditionalProperties}, {Type: "null"}}}
 	}
+	if commands, ok := s.Properties.Get("commands"); ok {
+		*commands = jsonschema.Schema{Description: commands.Description, AnyOf: []*jsonschema.Schema{{Type: "object", Properties: commands.Properties, AdditionalProperties: commands.AdditionalProperties}, {Type: "null"}, {Enum: []any{wordOff, false}}}}
+	}
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return append(text, '\n')
+}
+
+// wordsOf are the values that an enumeration allows.
+func wordsOf(list []string) []any {
+	var out []any
+	for _, s := range list {
+		out = append(out, s)
+	}
+	return out
 }
 
 // TestSchemaIsCurrent keeps docs/pr-manager.schema.json at what the Go types say; -update writes it.
@@ -163,7 +250,7 @@ func TestSchemaAcceptsWhatTheParserAccepts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples := [][]byte{[]byte(everything), []byte(labelled), []byte("version: 1\nlabels:\n"), []byte("version: 1\nlabels: { 1: { author: 123, lines: [1, ..5, 6..] }, x: { if: true } }\n")}
+	examples := [][]byte{[]byte(everything), []byte(labelled), []byte("version: 1\nlabels:\n"), []byte("version: 1\ncommands:\n"), []byte("version: 1\ncommands: off\n"), []byte("version: 1\ncommands: { bots: x, close: off, help: false, merge: { allow: [] }, why: { allow: [read, author] } }\n"), []byte("version: 1\nlabels: { 1: { author: 123, lines: [1, ..5, 6..] }, x: { if: true } }\n")}
 	for _, b := range fence.FindAllSubmatch(text, -1) {
 		if string(b[1]) == "yaml" {
 			examples = append(examples, b[2])
@@ -174,7 +261,7 @@ func TestSchemaAcceptsWhatTheParserAccepts(t *testing.T) {
 			t.Errorf("the schema refuses\n%s\n%v", e, err)
 		}
 	}
-	for _, bad := range []string{"mode: active\n", "version: 2\n", "version: 1\nmerg: {}\n", "version: 1\nmode: dryrun\n", "version: 1\nlabels: { a: {} }\n", "version: 1\nlabels: { a: { file: x } }\n", "version: 1\nmerge: { method: squash }\n", "version: 1\nmerge: { if: true, method: sqash }\n", "version: 1\nlabels: { a: { lines: many } }\n", "version: 1\nlabels: { a: { files: [] } }\n", "version: 1\nchecks: { none-expected: 'yes' }\n"} {
+	for _, bad := range []string{"mode: active\n", "version: 2\n", "version: 1\nmerg: {}\n", "version: 1\nmode: dryrun\n", "version: 1\nlabels: { a: {} }\n", "version: 1\nlabels: { a: { file: x } }\n", "version: 1\nmerge: { method: squash }\n", "version: 1\nmerge: { if: true, method: sqash }\n", "version: 1\nlabels: { a: { lines: many } }\n", "version: 1\nlabels: { a: { files: [] } }\n", "version: 1\nchecks: { none-expected: 'yes' }\n", "version: 1\ncommands: on\n", "version: 1\ncommands: { merg: off }\n", "version: 1\ncommands: { merge: {} }\n", "version: 1\ncommands: { merge: { allow: ' ' } }\n"} {
 		if valid([]byte(bad)) == nil {
 			t.Errorf("the schema accepts\n%s", bad)
 		}

@@ -43,6 +43,7 @@ func world(change ...func(*pull.Snapshot)) pull.Snapshot {
 		Additions: 20, Deletions: 5, ChangedFiles: 2, Files: []pull.File{{Path: "src/door.go"}, {Path: "docs/door.md"}},
 		Reviews: []pull.Review{{ID: 1, Author: bob, CanWrite: true, State: pull.Approved, Commit: head}},
 		Checks:  []pull.Check{{ID: 1, AppID: 9, App: "ci", Name: "build", State: pull.CheckPassed}},
+		Known:   pull.Lookups{Rules: &pull.Rules{}, Dependents: &pull.Pulls{}},
 	}
 	for _, c := range change {
 		c(&s)
@@ -98,7 +99,7 @@ func TestMerge(t *testing.T) {
 		again   time.Duration // after noon; 0: none
 	}{
 		{name: "all is well", state: Ready, codes: "ready", actions: merges},
-		{name: "no check yet", change: func(s *pull.Snapshot) { s.Checks = nil }, state: Waiting, codes: "checks_missing", again: awaitChecks},
+		{name: "no check yet", change: func(s *pull.Snapshot) { s.Checks = nil }, state: Waiting, codes: "checks_missing", again: neverStarted},
 		{name: "no check expected", policy: mergeWhenGreen + "checks: { none-expected: true }\n", change: func(s *pull.Snapshot) { s.Checks = nil }, state: Ready, codes: "ready", actions: merges},
 		{name: "no check expected and one failed", policy: mergeWhenGreen + "checks: { none-expected: true }\n", change: func(s *pull.Snapshot) { s.Checks[0].State = pull.CheckFailed }, state: Blocked, codes: "checks_failed"},
 		{name: "a check pending", change: func(s *pull.Snapshot) { s.Checks[0].State = pull.CheckPending }, state: Waiting, codes: "checks_pending", again: awaitChecks},
@@ -238,7 +239,7 @@ func TestReasonsSayWho(t *testing.T) {
 			s.Labels = []pull.Label{{Name: "HOLD"}, {Name: "hold", Present: true, SetBy: carol}}
 		}, Reason{Code: LabelBlocks, Label: "hold", By: "carol", Who: []string{WhoTriage}}},
 		{"lines", "version: 1\nmerge: { if: pr.lines < 10 }", func(*pull.Snapshot) {}, Reason{Code: ConditionFalse, Text: "pr.lines < 10", Value: "pr.lines is 25"}},
-		{"files", "version: 1\nmerge: { if: 'pr.files.exists(f, f.startsWith(\"web/\"))' }", func(*pull.Snapshot) {}, Reason{Code: ConditionFalse, Text: `pr.files.exists(f, f.startsWith("web/"))`, Value: `pr.files is ["src/door.go", "docs/door.md"]`}},
+		{"files", "version: 1\nmerge: { if: 'pr.files.exists(f, f.startsWith(\"web/\"))' }", func(*pull.Snapshot) {}, Reason{Code: ConditionFalse, Text: `pr.files.exists(f, f.startsWith("web/"))`, Value: `pr.files is ["src/door.go", "docs/door.md"], what matches is none of 2`}},
 		{"method", "version: 1\nmerge: { if: approved, method: rebase }", func(s *pull.Snapshot) { s.AllowedMethods = []pull.MergeMethod{pull.Squash} }, Reason{Code: MethodNotAllowed, Method: pull.Rebase, Names: []string{"squash"}, Who: []string{WhoAdmin, WhoPolicy}}},
 		{"unknown", "version: 1\nmerge: { if: '!(\"a\" in pr.files)' }", func(s *pull.Snapshot) { s.FilesTruncated = true }, Reason{Code: FactUnknown, Names: []string{"pr.files"}, Text: `"a" in pr.files`}},
 	}
@@ -535,6 +536,7 @@ func TestExplanation(t *testing.T) {
   pr.lines||25|5:10
  pr.files.exists(f, f.startsWith("web/"))|false||6:10
   pr.files||["src/door.go", "docs/door.md"]|6:10
+  what matches||none of 2|0:0
  !("hold" in pr.labels)|true||7:10
   "hold" in pr.labels|false||7:12
    pr.labels||[]|7:22

@@ -18,6 +18,8 @@ type Decision struct {
 	Actions []pull.Action
 	// Commands are those that were found or decided on now, to be kept beside the actions that they ask for.
 	Commands []pull.Command
+	// Replies are what is to be answered to comments; their words are made in package notice.
+	Replies []Reply
 	// Needs are what the decision depends on and the snapshot does not have. While there are any it is not final: they are
 	// looked up (Snapshot.Known), and it is made again.
 	Needs []pull.Need
@@ -73,10 +75,11 @@ const (
 	Observing State = "observing" // there is no policy
 	DryRun    State = "dry-run"
 	Broken    State = "broken" // the policy is not valid, and none was valid before
+	Off       State = "off"    // a label keeps the service off
 )
 
 // States lists every state.
-var States = []State{Waiting, Ready, Merged, Closed, Blocked, Observing, DryRun, Broken}
+var States = []State{Waiting, Ready, Merged, Closed, Blocked, Observing, DryRun, Broken, Off}
 
 // A Source says which policy a verdict follows.
 type Source struct {
@@ -115,8 +118,15 @@ const (
 	Withheld      Outcome = "withheld" // GitHub refused it lately
 	MergeNow      Outcome = "merge"
 	MergeWaits    Outcome = "waits"
+	MergeQueue    Outcome = "enqueue" // put into GitHub's merge queue
+	MergeDequeue  Outcome = "dequeue" // taken out of it
+	MergeUpdate   Outcome = "update"  // brought up to date with its base
 	BranchDelete  Outcome = "delete"
 	BranchKept    Outcome = "kept"
+	CommandOver   Outcome = "over" // a command that is no longer in force
+	RuleDoes      Outcome = "does" // does something now
+	RuleDone      Outcome = "done" // holds; all that it asks for is done
+	RuleIdle      Outcome = "idle" // does not hold
 )
 
 // Outcomes lists every outcome.
@@ -124,7 +134,8 @@ var Outcomes = slices.Concat(coreOutcomes, reviewerOutcomes)
 
 var coreOutcomes = []Outcome{
 	LabelAdd, LabelRemove, LabelOn, LabelOff, LabelLeft, LabelKeptOff, LabelUnknown, LabelSettling, Withheld,
-	MergeNow, MergeWaits, BranchDelete, BranchKept, ApprovalHolds, ApprovalLacks, ApprovalSkipped, ApprovalUnknown,
+	MergeNow, MergeWaits, MergeQueue, MergeDequeue, MergeUpdate, BranchDelete, BranchKept, CommandOver, RuleDoes, RuleDone, RuleIdle,
+	ApprovalHolds, ApprovalLacks, ApprovalSkipped, ApprovalUnknown,
 }
 
 // A Reason is why something is as it is: a code and the facts that its sentence needs. Which fields are set follows from
@@ -151,11 +162,12 @@ type Reason struct {
 const (
 	WhoWriter     = "role:write" // someone with write access
 	WhoTriage     = "role:triage"
-	WhoAdmin      = "role:admin"
+	WhoReader     = "role:read"
 	WhoMaintainer = "role:maintain"
-	WhoReader     = "role:read"   // anybody who may read the repository
-	WhoPolicy     = "role:policy" // who may change the policy file
-	WhoOwner      = "role:owner"  // who may change the owner's defaults
+	WhoAdmin      = "role:admin"
+	WhoCodeOwner  = "role:codeowner" // an owner of the changed files
+	WhoPolicy     = "role:policy"    // who may change the policy file
+	WhoOwner      = "role:owner"     // who may change the owner's defaults
 )
 
 // A Code names a reason.
@@ -217,7 +229,7 @@ const (
 )
 
 // Codes lists every code; tests hold that each has its sentence.
-var Codes = slices.Concat(coreCodes, reviewerCodes, approvalCodes, commandCodes, ruleCodes)
+var Codes = slices.Concat(coreCodes, conditionCodes, reviewerCodes, approvalCodes, commandCodes, checkCodes, mergeCodes, ruleCodes)
 
 var coreCodes = []Code{
 	NoPolicy, PolicyBroken, PolicyUsingLast, DefaultsGone, DefaultsBroken, NoMergeRule, IsMerged, IsClosed,
@@ -234,6 +246,8 @@ func (c Code) blocks() bool {
 	switch c {
 	case IsDraft, Conflict, HeadGone, Archived, CannotWrite, MethodNotAllowed, NoMethodAllowed, ChecksFailed,
 		ChangesRequested, ApprovalsSkipped, LabelBlocks, ConditionError, DefaultsGone, DefaultsBroken, PolicyBroken:
+		return true
+	case MergeLabelDenied, Held, IsBehind, NotForward, CheckNotStarted, CheckForged, GitHubThreads, GitHubSignatures, GitHubLocked:
 		return true
 	}
 	return false
