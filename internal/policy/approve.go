@@ -631,8 +631,8 @@ func (j *judge) seat(rule *approvalRule, s seat) (result Result, good []Reason, 
 		}
 	}
 	more()
-	// What is being looked up may be enough already: comparisons come last.
-	matters := len(counted)+pending < need && len(counted)+unknown+len(older) >= need
+	// What is being looked up may be enough already, or ask for more: comparisons come last.
+	matters := pending == 0 && len(counted) < need && len(counted)+unknown+len(older) >= need
 	for _, v := range older {
 		st := behind[v]
 		if matters || j.whole {

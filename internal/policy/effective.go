@@ -45,7 +45,7 @@ func Settings(own, defaults pull.Document) ([]Setting, Problems) {
 	for _, d := range []pull.Document{own, defaults} {
 		entries := map[string]Entry{}
 		if d.Found {
-			v, problems := ReadYAML(or(d.Path, FileName), []byte(d.Text), "a policy", MaxSize)
+			v, problems := ReadYAML(orElse(d.Path, FileName), []byte(d.Text), "a policy", MaxSize)
 			if problems != nil {
 				return nil, problems
 			}
@@ -68,7 +68,7 @@ func Settings(own, defaults pull.Document) ([]Setting, Problems) {
 			}
 		}
 		if s.Value == nil {
-			s.BuiltIn = []BuiltIn{{key, or(f.Tag.Get("default"), "none")}}
+			s.BuiltIn = []BuiltIn{{key, orElse(f.Tag.Get("default"), "none")}}
 		} else {
 			s.BuiltIn = leftOut(f.Type, *s.Value)
 		}
@@ -77,7 +77,7 @@ func Settings(own, defaults pull.Document) ([]Setting, Problems) {
 	return out, nil
 }
 
-func or(s, otherwise string) string {
+func orElse(s, otherwise string) string {
 	if s == "" {
 		return otherwise
 	}
@@ -143,7 +143,7 @@ func SettingsYAML(settings []Setting) string {
 	for _, s := range settings {
 		if s.Value == nil {
 			for _, in := range s.BuiltIn {
-				comment(&b, "", in)
+				annotate(&b, "", in)
 			}
 			continue
 		}
@@ -157,7 +157,7 @@ func SettingsYAML(settings []Setting) string {
 			fmt.Fprintf(&b, "%s:%s  # %s\n", s.Key, spaced(text), oneLine(origin.String()))
 		}
 		for _, in := range s.BuiltIn {
-			comment(&b, "  ", in)
+			annotate(&b, "  ", in)
 		}
 	}
 	return b.String()
@@ -170,7 +170,7 @@ func spaced(s string) string {
 	return " " + s
 }
 
-func comment(b *strings.Builder, indent string, in BuiltIn) {
+func annotate(b *strings.Builder, indent string, in BuiltIn) {
 	fmt.Fprintf(b, "%s# %s: %s  (built in)\n", indent, in.Key, in.Means)
 }
 

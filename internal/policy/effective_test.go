@@ -54,7 +54,7 @@ merge:
 	e := Resolve(own, defaults, pull.Document{}, false)
 	for _, s := range []pull.Snapshot{world(), world(func(s *pull.Snapshot) { s.Title, s.Additions = "fix: #1", 3 })} {
 		want, got := e.Evaluate(s, pull.Memory{}, noon), p.Evaluate(s, pull.Memory{}, noon)
-		if a, b := decided(want), decided(got); a != b {
+		if a, b := sayings(want), sayings(got); a != b {
 			t.Errorf("what is written decides\n%s\nwant\n%s", b, a)
 		}
 	}
@@ -63,8 +63,8 @@ merge:
 	}
 }
 
-// decided is a decision without places in files.
-func decided(d Decision) string {
+// sayings is a decision without places in files.
+func sayings(d Decision) string {
 	v := d.Verdict
 	v.Policy = Source{}
 	var clean func(*Node)

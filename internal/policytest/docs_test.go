@@ -75,9 +75,7 @@ func executeTests(t *testing.T, page string, text []byte) int {
 // generated makes the JSON schema of a file of tests from its shapes.
 func generated(t *testing.T) []byte {
 	t.Helper()
-	text := func() *jsonschema.Schema {
-		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
-	}
+	text := func() *jsonschema.Schema { return &jsonschema.Schema{Type: "string"} }
 	null := &jsonschema.Schema{Type: "null"}
 	many := func(one *jsonschema.Schema) *jsonschema.Schema {
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{one, {Type: "array", Items: one}, null}}
@@ -94,7 +92,7 @@ func generated(t *testing.T) []byte {
 		return &jsonschema.Schema{Type: "object", AdditionalProperties: &jsonschema.Schema{AnyOf: append(more, r.ReflectFromType(shape))}}
 	}
 	r = jsonschema.Reflector{
-		Anonymous: true, DoNotReference: true, ExpandedStruct: false,
+		Anonymous: true, DoNotReference: true,
 		Mapper: func(at reflect.Type) *jsonschema.Schema {
 			switch at {
 			case reflect.TypeFor[words]():
@@ -102,6 +100,14 @@ func generated(t *testing.T) []byte {
 			case reflect.TypeFor[choice]():
 				s := oneOf(mergeChoices[2:])
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{s, {Type: "boolean"}}}
+			case reflect.TypeFor[doubt]():
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{oneOf([]string{"unknown"}), {Type: "boolean"}}}
+			case reflect.TypeFor[[]thread]():
+				return many(r.ReflectFromType(reflect.TypeFor[thread]()))
+			case reflect.TypeFor[[]commit]():
+				return many(r.ReflectFromType(reflect.TypeFor[commit]()))
+			case reflect.TypeFor[[]int]():
+				return many(&jsonschema.Schema{Type: "integer"})
 			case reflect.TypeFor[moment]():
 				return &jsonschema.Schema{Type: "string"}
 			case reflect.TypeFor[entries]():
@@ -117,10 +123,6 @@ func generated(t *testing.T) []byte {
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{words, one, {Type: "array", Items: &jsonschema.Schema{AnyOf: []*jsonschema.Schema{words, one}}}, null}}
 			case reflect.TypeFor[teams]():
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "object", AdditionalProperties: many(text())}, null}}
-			}
-			switch at.Kind() {
-			case reflect.String: // a number is a text too
-				return nil
 			}
 			return nil
 		},
