@@ -141,6 +141,14 @@ func somebody(r policy.Reason) string { return or(plain(r.By, maxName), "somebod
 
 func commitOr(sha pull.SHA, otherwise string) string { return or(sha.Short(), otherwise) }
 
+// because adds somebody else's words for why.
+func because(why string) string {
+	if why = strings.TrimRight(plain(why, maxText), ". "); why == "" {
+		return ""
+	}
+	return ": " + why
+}
+
 // Reports are all that the service says about a pull request on GitHub: [Report] first; where the policy has a section on
 // approvals one about them, on drafts too; and while GitHub's merge queue tests a commit for the pull request, the same two
 // of that commit. A check that GitHub requires of a queue has to be reported there.

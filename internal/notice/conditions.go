@@ -1,7 +1,6 @@
 package notice
 
 import (
-	"strings"
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
@@ -37,12 +36,4 @@ func moment(words string, t time.Time) string {
 		return ""
 	}
 	return words + " " + t.UTC().Format("2006-01-02 15:04:05") + " UTC"
-}
-
-// because adds why, which may be a whole sentence.
-func because(why string) string {
-	if why = strings.TrimRight(plain(why, maxText), ". "); why == "" {
-		return ""
-	}
-	return ": " + why
 }

@@ -14,8 +14,6 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
-var webFlowAccount = pull.Actor{ID: 19864447, Login: "web-flow", Type: pull.User}
-
 const before pull.SHA = "bbbbbbb2222222222222222222222222222222222"
 
 // answers are what GitHub says when a decision asks for more.
@@ -109,8 +107,8 @@ func informed(t interface{ Fatalf(string, ...any) }, p *Policy, s pull.Snapshot,
 	return d, asked
 }
 
-// reasonsOf is what a verdict says about approvals, in codes: "approvals_needed(approval_older)".
-func reasonsOf(d Decision) string {
+// whyNot is what a verdict says about approvals, in codes: "approvals_needed(approval_older)".
+func whyNot(d Decision) string {
 	if d.Verdict.Approvals == nil {
 		return "no section"
 	}
@@ -177,7 +175,7 @@ func TestApprovals(t *testing.T) {
 			commit("c1", bob), commit(before, alice), commit(head, alice, func(c *pull.Commit) { c.Parents = []pull.SHA{before, "c1"} }),
 		}}, result: False, codes: "approvals_needed(approval_by_contributor)", asked: "commits"},
 		{name: "who merged the base, cleanly", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{
-			commit(before, alice), commit(head, bob, func(c *pull.Commit) { c.Parents = []pull.SHA{before, older}; c.Committer = webFlowAccount }),
+			commit(before, alice), commit(head, bob, func(c *pull.Commit) { c.Parents = []pull.SHA{before, older}; c.Committer = gitHub }),
 		}, same: map[string]pull.Sameness{pull.SameKey(before, head): {Same: true}}}, result: True, given: "bob", asked: "commits same"},
 		{name: "who merged the base, and more", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{
 			commit(before, alice), commit(head, bob, func(c *pull.Commit) { c.Parents = []pull.SHA{before, older} }),
@@ -185,7 +183,7 @@ func TestApprovals(t *testing.T) {
 		{name: "who merged, which can't be compared", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{
 			commit(before, alice), commit(head, bob, func(c *pull.Commit) { c.Parents = []pull.SHA{before, older} }),
 		}, same: map[string]pull.Sameness{pull.SameKey(before, head): {Unknown: "too large"}}}, result: False, codes: "approvals_needed(approval_by_contributor)", asked: "commits same"},
-		{name: "GitHub committed what alice did on its pages", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(head, alice, func(c *pull.Commit) { c.Committer = webFlowAccount })}}, result: True, given: "bob", asked: "commits"},
+		{name: "GitHub committed what alice did on its pages", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(head, alice, func(c *pull.Commit) { c.Committer = gitHub })}}, result: True, given: "bob", asked: "commits"},
 		{name: "GitHub committed, and says so by its signature only", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(head, alice, func(c *pull.Commit) { c.Committer, c.Verified = pull.Actor{}, true })}}, result: True, given: "bob", asked: "commits"},
 		{name: "nobody knows who wrote one", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(head, pull.Actor{}, func(c *pull.Commit) { c.Committer = alice })}}, result: False, codes: "approvals_needed(author_unknown)", given: "bob", asked: "commits"},
 		{name: "nobody knows who committed one", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(head, alice, func(c *pull.Commit) { c.Committer = pull.Actor{} })}}, result: False, codes: "approvals_needed(author_unknown)", given: "bob", asked: "commits"},
@@ -272,8 +270,8 @@ func TestApprovals(t *testing.T) {
 			for _, n := range asked {
 				kinds = append(kinds, string(n.Kind))
 			}
-			if a.Result != tt.result || reasonsOf(d) != tt.codes || strings.Join(a.Given, " ") != tt.given || strings.Join(kinds, " ") != tt.asked {
-				t.Errorf("%s: %q, given by %q, after asking for %q\nwant %s: %q, %q, %q", a.Result, reasonsOf(d), strings.Join(a.Given, " "), strings.Join(kinds, " "), tt.result, tt.codes, tt.given, tt.asked)
+			if a.Result != tt.result || whyNot(d) != tt.codes || strings.Join(a.Given, " ") != tt.given || strings.Join(kinds, " ") != tt.asked {
+				t.Errorf("%s: %q, given by %q, after asking for %q\nwant %s: %q, %q, %q", a.Result, whyNot(d), strings.Join(a.Given, " "), strings.Join(kinds, " "), tt.result, tt.codes, tt.given, tt.asked)
 			}
 			if (a.Result == True) != (len(a.Reasons) == 0) {
 				t.Errorf("%s for these reasons: %v", a.Result, a.Reasons)
@@ -562,7 +560,7 @@ func TestAnApprovalMore(t *testing.T) {
 		s.Reviews = append(slices.Clone(s.Reviews), pull.Review{Author: newcomer, CanWrite: rapid.Bool().Draw(t, "may"), State: pull.Approved, Commit: head, SubmittedAt: noon.Add(time.Hour)})
 		more, _ := informed(t, p, s, m, a)
 		if more.Verdict.Approvals.Result != True {
-			t.Fatalf("from true to %s: %s", more.Verdict.Approvals.Result, reasonsOf(more))
+			t.Fatalf("from true to %s: %s", more.Verdict.Approvals.Result, whyNot(more))
 		}
 	})
 }

@@ -253,7 +253,7 @@ func (f *facts) contributions() *contributions {
 	for _, commit := range list.List {
 		people := append([]pull.Actor{commit.Author}, commit.CoAuthors...)
 		// GitHub commits what people do on its pages, in a name that is nobody's.
-		byGitHub := commit.Committer.ID == webFlow || commit.Committer.Login == "web-flow" || commit.Committer.ID == 0 && commit.Verified
+		byGitHub := commit.Committer.ID == webFlowID || commit.Committer.Login == "web-flow" || commit.Committer.ID == 0 && commit.Verified
 		if !byGitHub {
 			people = append(people, commit.Committer)
 		}

@@ -132,13 +132,6 @@ func generated(t *testing.T) []byte {
 				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}})
 			case reflect.TypeFor[ranges]():
 				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `^\s*(\d+\s*(\.\.)?|\d*\s*\.\.\s*\d+|\d+\s*\.\.\s*\d+)\s*$`}, number}})
-			case reflect.TypeFor[ruleName]():
-				name := uint64(maxRuleName)
-				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &name}, {Type: "integer"}}}
-			case reflect.TypeFor[allowed]():
-				return oneOrMany(&jsonschema.Schema{Type: "string", Enum: []any{wordAuthor, wordContributors}})
-			case reflect.TypeFor[vetoes]():
-				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}}), {Const: false}}}
 			case reflect.TypeFor[share]():
 				return &jsonschema.Schema{Type: "integer", Minimum: "1", Maximum: json.Number(fmt.Sprint(maxShares))}
 			case reflect.TypeFor[commandShape]():
@@ -149,6 +142,13 @@ func generated(t *testing.T) []byte {
 				of := jsonschema.NewProperties()
 				of.Set("allow", who)
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "object", Properties: of, AdditionalProperties: jsonschema.FalseSchema, Required: []string{"allow"}}, {Enum: []any{wordOff, false}}}}
+			case reflect.TypeFor[ruleName]():
+				name := uint64(maxRuleName)
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &name}, {Type: "integer"}}}
+			case reflect.TypeFor[allowed]():
+				return oneOrMany(&jsonschema.Schema{Type: "string", Enum: []any{wordAuthor, wordContributors}})
+			case reflect.TypeFor[vetoes]():
+				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}}), {Const: false}}}
 			case reflect.TypeFor[condition]():
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, {Type: "boolean"}}}
 			case reflect.TypeFor[methods]():

@@ -45,7 +45,7 @@ func Settings(own, defaults pull.Document) ([]Setting, Problems) {
 	for _, d := range []pull.Document{own, defaults} {
 		entries := map[string]Entry{}
 		if d.Found {
-			v, problems := ReadYAML(orElse(d.Path, FileName), []byte(d.Text), "a policy", MaxSize)
+			v, problems := ReadYAML(or(d.Path, FileName), []byte(d.Text), "a policy", MaxSize)
 			if problems != nil {
 				return nil, problems
 			}
@@ -68,20 +68,13 @@ func Settings(own, defaults pull.Document) ([]Setting, Problems) {
 			}
 		}
 		if s.Value == nil {
-			s.BuiltIn = []BuiltIn{{key, orElse(f.Tag.Get("default"), "none")}}
+			s.BuiltIn = []BuiltIn{{key, or(f.Tag.Get("default"), "none")}}
 		} else {
 			s.BuiltIn = leftOut(f.Type, *s.Value)
 		}
 		out = append(out, s)
 	}
 	return out, nil
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 // jsonKey returns the key of a field in the file.

@@ -153,10 +153,10 @@ func Objects() []ObjectDoc {
 	return out
 }
 
+// variables are those of the environment by name. They are made in init, since what reads a variable may explain others.
 var variables map[string]*variable
 
-func init() { // at this point, since what reads the environment looks into it
-
+func init() {
 	variables = make(map[string]*variable, len(environment))
 	for i := range environment {
 		variables[environment[i].name] = &environment[i]
@@ -388,10 +388,8 @@ func approvedUnknown(f *facts) *lack {
 	if f.p.approvals == nil {
 		return reviewsUnknown(f)
 	}
-	if r := f.judged().result; r == True || r == False {
-		return nil
-	}
-	return &lack{name: "approved"}
+	r := f.judged().result
+	return cutShort(r != True && r != False, "approved")
 }
 
 // approvedBy is whose approval counts: by the section approvals, where there is one.
@@ -406,8 +404,5 @@ func approvedByUnknown(f *facts) *lack {
 	if f.p.approvals == nil {
 		return reviewsUnknown(f)
 	}
-	if f.judgedWhole().complete {
-		return nil
-	}
-	return &lack{name: "reviews.approved_by"}
+	return cutShort(!f.judgedWhole().complete, "reviews.approved_by")
 }
