@@ -50,11 +50,15 @@ type variables struct {
 // query runs an operation and decodes its data. read gives an error a class of its own: nil when it is expected and
 // harmless. An exhausted budget answers 200, so the status says nothing.
 func (c *Client) query(ctx context.Context, scope pull.Scope, op operation, on string, vars, data any, read func(gqlError) *pull.Fault) *pull.Fault {
+	with, err := json.Marshal(vars)
+	if err != nil {
+		return &pull.Fault{Class: pull.FaultUnavailable, Op: on, Message: "the question can't be written as JSON", Err: err}
+	}
 	body, err := json.Marshal(struct {
-		Query     string `json:"query"`
-		Operation string `json:"operationName"`
-		Variables any    `json:"variables,omitempty"`
-	}{op.text, op.name, vars})
+		Query     string          `json:"query"`
+		Operation string          `json:"operationName"`
+		Variables json.RawMessage `json:"variables"`
+	}{op.text, op.name, with})
 	if err != nil {
 		return &pull.Fault{Class: pull.FaultUnavailable, Op: on, Message: "the question can't be written as JSON", Err: err}
 	}
