@@ -3,6 +3,7 @@ package github
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -41,6 +42,7 @@ type variables struct {
 	Number int      `json:"number"`
 	Policy string   `json:"policy,omitempty"`
 	Page   int      `json:"page"`
+	Inner  int      `json:"inner,omitempty"` // of a list in each entry of a list
 	OID    pull.SHA `json:"oid,omitempty"`
 	Node   string   `json:"node,omitempty"`
 	Branch string   `json:"branch,omitempty"`
@@ -125,6 +127,9 @@ func (c *Client) budgetOf(scope pull.Scope, h http.Header, data []byte) {
 func tooHeavy(f *pull.Fault) bool {
 	if f == nil || f.Class != pull.FaultUnavailable {
 		return false
+	}
+	if errors.Is(f, errTooLong) {
+		return true
 	}
 	m := strings.ToLower(f.Message)
 	return f.Status == http.StatusBadGateway || f.Status == http.StatusGatewayTimeout ||
