@@ -10,7 +10,7 @@ import (
 )
 
 type (
-	mutation struct{} // GraphQL's root of what changes something
+	mutation struct{}             // GraphQL's root of what changes something
 	payload  struct{ typ string } // answers a mutation, and says nothing but that it is done
 )
 

@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"reflect"
 	"regexp"
@@ -54,11 +55,13 @@ func TestManual(t *testing.T) {
 	if right < 8 || wrong < 3 {
 		t.Errorf("found %d right and %d wrong examples: is the manual still written the way this test reads it?", right, wrong)
 	}
-	for _, v := range Environment() {
-		row := "| `" + v.Name + "` | " + strings.ReplaceAll(v.Type, "google.protobuf.", "") + " | " + v.Doc + " |"
-		if !bytes.Contains(text, []byte(row)) {
+	for _, row := range manualRows() {
+		if !bytes.Contains(text, []byte("\n"+row+"\n")) {
 			t.Errorf("the manual lacks the row\n%s", row)
 		}
+	}
+	if want := fmt.Sprintf("version %d of the environment", EnvironmentVersion); !bytes.Contains(text, []byte(want)) {
+		t.Errorf("the manual does not say %q", want)
 	}
 	for _, keys := range [][]string{fileKeys, labelKeys, checksKeys, mergeKeys, {"bots"}, commandKeys} {
 		for _, k := range keys {
@@ -88,6 +91,24 @@ func TestVerbsAreOneList(t *testing.T) {
 	if diff := cmp.Diff(names, commandsKeys[1:]); diff != "" {
 		t.Errorf("the table and the section commands (-want +got):\n%s", diff)
 	}
+}
+
+// manualRows are the rows of the manual's tables of the environment.
+func manualRows() []string {
+	row := func(v Variable) string {
+		return "| `" + v.Name + "` | " + strings.ReplaceAll(v.Type, "google.protobuf.", "") + " | " + v.Doc + " |"
+	}
+	var out []string
+	for _, v := range Environment() {
+		out = append(out, row(v))
+	}
+	for _, o := range Objects() {
+		out = append(out, "**"+o.Name+"**")
+		for _, v := range o.Fields {
+			out = append(out, row(v))
+		}
+	}
+	return out
 }
 
 // generated makes the JSON schema from the shape of the file.
@@ -191,7 +212,7 @@ func TestSchemaAcceptsWhatTheParserAccepts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples := [][]byte{[]byte(everything), []byte(labelled), []byte("version: 1\nlabels:\n"), []byte("version: 1\ncommands:\n"), []byte("version: 1\ncommands: off\n"), []byte("version: 1\ncommands: { bots: x, close: off, help: false, merge: { allow: [] }, why: { allow: [read, author] } }\n"), []byte("version: 1\nlabels: { 1: { author: 123, lines: [1, ..5, 6..] }, x: { if: true } }\n")}
+	examples := [][]byte{[]byte(everything), []byte(labelled), []byte("version: 1\nlabels:\n"), []byte("version: 1\ncommands:\n"), []byte("version: 1\ncommands: off\n"), []byte("version: 1\ncommands: { bots: 'x[bot]', close: off, help: false, merge: { allow: [] }, why: { allow: [read, author] } }\n"), []byte("version: 1\nlabels: { 1: { author: 123, lines: [1, ..5, 6..] }, x: { if: true } }\n")}
 	for _, b := range fence.FindAllSubmatch(text, -1) {
 		if string(b[1]) == "yaml" {
 			examples = append(examples, b[2])
