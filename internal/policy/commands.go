@@ -95,11 +95,7 @@ func (r *reader) commands(e entry) *commandRules {
 			r.say(c.at, "Say who may give it, for example allow: write, or off.", "The command %q says nothing.", c.key)
 		}
 		for _, k := range keys { // there is only allow
-			if seq, isList := k.value.(*ast.SequenceNode); isList && len(seq.Values) == 0 {
-				out.allow[c.key] = &people{pos: k.at}
-				continue
-			}
-			out.allow[c.key] = r.people(k, wordAuthor, wordOwners)
+			out.allow[c.key] = r.people(k, wordAuthor, wordOwners, wordNobody)
 		}
 	}
 	return out
@@ -517,22 +513,6 @@ func (c *commanding) pointless(cmd *pull.Command, v *verb, args arguments) *Reas
 		return nil
 	}
 	return r
-}
-
-// picked are the reviewers that the service has asked by itself and that have not answered yet, of those that are named if
-// any are.
-func (d *decider) picked(named []string) []string {
-	var out []string
-	for _, r := range d.s.ReviewRequests {
-		in, ours := d.was.Intent(pull.AskReview, r.Who.Login)
-		if r.Who.Login == "" || !ours || in.Status != pull.Done || in.Action.Command != "" {
-			continue
-		}
-		if len(named) == 0 || slices.ContainsFunc(named, func(n string) bool { return strings.EqualFold(n, r.Who.Login) }) {
-			out = append(out, r.Who.Login)
-		}
-	}
-	return out
 }
 
 // failed are the suites of the checks that failed, and the names of checks that belong to none and can't be run again from here.

@@ -15,8 +15,8 @@ import (
 )
 
 var (
-	renovate = pull.Actor{ID: 20, Login: "renovate[bot]", Type: pull.Bot}
-	ghost    = pull.Actor{}
+	mender = pull.Actor{ID: 20, Login: "renovate[bot]", Type: pull.Bot}
+	ghost  = pull.Actor{}
 )
 
 // talk is the world after somebody has said something in the conversation, a minute ago, when the head was what it is now.
@@ -41,7 +41,7 @@ func everybody() map[string]pull.Person {
 	return map[string]pull.Person{
 		"alice": {Actor: alice, Permission: pull.PermissionRead}, "bob": {Actor: bob, Permission: pull.PermissionWrite},
 		"carol": {Actor: carol, Permission: pull.PermissionMaintain}, "eve": {Actor: eve, Permission: pull.PermissionRead},
-		"renovate[bot]": {Actor: renovate, Permission: pull.PermissionWrite},
+		"renovate[bot]": {Actor: mender, Permission: pull.PermissionWrite},
 	}
 }
 
@@ -111,10 +111,10 @@ func TestWhoMayGiveACommand(t *testing.T) {
 		{plain, "/hold", eve, "hold refused: command_not_allowed"},
 		{plain, "/why", eve, "why done"},
 		{plain, "/help me", eve, "help done"},
-		{plain, "/merge", renovate, "merge ignored"},
-		{plain, "/lgtm", renovate, ""},
-		{plain + "commands: { bots: 'renovate[bot]' }\n", "/merge", renovate, "merge done"},
-		{plain + "commands: { bots: 'dependabot[bot]' }\n", "/merge", renovate, "merge ignored"},
+		{plain, "/merge", mender, "merge ignored"},
+		{plain, "/lgtm", mender, ""},
+		{plain + "commands: { bots: 'renovate[bot]' }\n", "/merge", mender, "merge done"},
+		{plain + "commands: { bots: 'dependabot[bot]' }\n", "/merge", mender, "merge ignored"},
 		{plain + "commands: { merge: { allow: [maintain] } }\n", "/merge", bob, "merge refused: command_not_allowed"},
 		{plain + "commands: { merge: { allow: maintain } }\n", "/merge", carol, "merge done"},
 		{plain + "commands: { merge: { allow: [author] } }\n", "/merge", alice, "merge done"},
@@ -364,7 +364,7 @@ func TestOldCommandsAreLeft(t *testing.T) {
 		}, "close ignored"},
 		{"answered by us, and not remembered", func(s *pull.Snapshot) { s.Comments[0].Reacted = []string{"+1"} }, "close ignored"},
 		{"edited by a deleted account", func(s *pull.Snapshot) { s.Comments[0].EditedAt = noon }, ""},
-		{"edited by a bot", func(s *pull.Snapshot) { s.Comments[0].EditedAt, s.Comments[0].Editor = noon, renovate }, "close ignored"},
+		{"edited by a bot", func(s *pull.Snapshot) { s.Comments[0].EditedAt, s.Comments[0].Editor = noon, mender }, "close ignored"},
 		{"our own", func(s *pull.Snapshot) { s.Comments[0].Author = us }, ""},
 	} {
 		s, m := talk(bob, "/close", tt.change)
@@ -553,7 +553,7 @@ func TestCommandsAreAState(t *testing.T) {
 		s.Comments = nil
 		for i := range rapid.IntRange(0, 5).Draw(t, "comments") {
 			body := strings.Join(rapid.SliceOfN(rapid.SampledFrom(lines), 0, 4).Draw(t, "lines"), "\n")
-			who := rapid.SampledFrom([]pull.Actor{alice, bob, eve, renovate, ghost}).Draw(t, "who")
+			who := rapid.SampledFrom([]pull.Actor{alice, bob, eve, mender, ghost}).Draw(t, "who")
 			s.Comments = append(s.Comments, comment(int64(i), who, body, noon.Add(-time.Duration(rapid.IntRange(0, 200).Draw(t, "age"))*time.Second)))
 		}
 		first := p.Evaluate(s, m, noon)

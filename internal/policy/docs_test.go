@@ -63,13 +63,31 @@ func TestManual(t *testing.T) {
 	if want := fmt.Sprintf("version %d of the environment", EnvironmentVersion); !bytes.Contains(text, []byte(want)) {
 		t.Errorf("the manual does not say %q", want)
 	}
-	for _, keys := range [][]string{fileKeys, labelKeys, checksKeys, mergeKeys, {"bots"}, commandKeys} {
+	for _, keys := range [][]string{fileKeys, labelKeys, reviewerKeys, checksKeys, mergeKeys, {"bots"}, commandKeys} {
 		for _, k := range keys {
 			if !bytes.Contains(text, []byte("`"+k+"`")) {
 				t.Errorf("the manual does not mention the key %q", k)
 			}
 		}
 	}
+}
+
+// manualRows are the rows of the manual's tables of the environment.
+func manualRows() []string {
+	row := func(v Variable) string {
+		return "| `" + v.Name + "` | " + strings.ReplaceAll(v.Type, "google.protobuf.", "") + " | " + v.Doc + " |"
+	}
+	var out []string
+	for _, v := range Environment() {
+		out = append(out, row(v))
+	}
+	for _, o := range Objects() {
+		out = append(out, "**"+o.Name+"**")
+		for _, v := range o.Fields {
+			out = append(out, row(v))
+		}
+	}
+	return out
 }
 
 // The words of commands are one list: in the table, in the vocabulary, in the section of the policy and in the manual.
@@ -93,24 +111,6 @@ func TestVerbsAreOneList(t *testing.T) {
 	}
 }
 
-// manualRows are the rows of the manual's tables of the environment.
-func manualRows() []string {
-	row := func(v Variable) string {
-		return "| `" + v.Name + "` | " + strings.ReplaceAll(v.Type, "google.protobuf.", "") + " | " + v.Doc + " |"
-	}
-	var out []string
-	for _, v := range Environment() {
-		out = append(out, row(v))
-	}
-	for _, o := range Objects() {
-		out = append(out, "**"+o.Name+"**")
-		for _, v := range o.Fields {
-			out = append(out, row(v))
-		}
-	}
-	return out
-}
-
 // generated makes the JSON schema from the shape of the file.
 func generated(t *testing.T) []byte {
 	t.Helper()
@@ -129,6 +129,8 @@ func generated(t *testing.T) []byte {
 				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}})
 			case reflect.TypeFor[ranges]():
 				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `^\s*(\d+\s*(\.\.)?|\d*\s*\.\.\s*\d+|\d+\s*\.\.\s*\d+)\s*$`}, number}})
+			case reflect.TypeFor[share]():
+				return &jsonschema.Schema{Type: "integer", Minimum: "1", Maximum: json.Number(fmt.Sprint(maxShares))}
 			case reflect.TypeFor[commandShape]():
 				who := oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}})
 				who.OneOf[1].MinItems = nil // nobody
