@@ -201,6 +201,7 @@ func (d *decider) commands() {
 		c.read()
 	}
 	c.carryOut()
+	c.tellDropped()
 	for _, cmd := range c.all {
 		if i := slices.IndexFunc(d.was.Commands, func(was pull.Command) bool { return was.Key == cmd.Key }); i < 0 || d.was.Commands[i].Status != cmd.Status {
 			d.commanded = append(d.commanded, *cmd)
@@ -214,19 +215,23 @@ func (d *decider) dropOrder() {
 	if o := d.next.Merge; o != nil && (d.s.State != pull.Open || o.SHA != d.s.Head.SHA) {
 		d.next.Merge = nil
 	}
-	if d.next.Merge != nil || d.s.State != pull.Open {
+}
+
+// tellDropped says that the last /merge is no longer in force, where a push has taken it back.
+func (c *commanding) tellDropped() {
+	if c.next.Merge != nil || c.s.State != pull.Open {
 		return
 	}
-	for _, c := range slices.Backward(d.was.Commands) {
-		if c.Status != pull.CommandDone || (c.Verb != "merge" && c.Verb != "unmerge") {
+	for _, cmd := range slices.Backward(c.all) {
+		if cmd.Status != pull.CommandDone || (cmd.Verb != "merge" && cmd.Verb != "unmerge") {
 			continue
 		}
-		if c.Verb == "merge" && c.HeadSeen != d.s.Head.SHA {
-			rule := Rule{Section: "commands", Name: c.Verb, Outcome: CommandOver, Why: []Reason{{Code: CommandOutdated, Verb: c.Verb, By: c.Writer.Login, SHA: c.HeadSeen, Who: who(c.Writer)}}}
-			if d.p.commands != nil {
-				rule.Pos = d.p.commands.pos
+		if cmd.Verb == "merge" && cmd.HeadSeen != c.s.Head.SHA {
+			rule := Rule{Section: "commands", Name: cmd.Verb, Outcome: CommandOver, Why: []Reason{{Code: CommandOutdated, Verb: cmd.Verb, By: cmd.Writer.Login, SHA: cmd.HeadSeen, Who: who(cmd.Writer)}}}
+			if c.p.commands != nil {
+				rule.Pos = c.p.commands.pos
 			}
-			d.v.Rules = append(d.v.Rules, rule)
+			c.v.Rules = append(c.v.Rules, rule)
 		}
 		return
 	}
