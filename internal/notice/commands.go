@@ -56,8 +56,6 @@ func commandClause(r policy.Reason) string {
 			return "GitHub refused " + verb + ": " + strings.TrimRight(words, ". ")
 		}
 		return "GitHub refused " + verb
-	case policy.CommandOutdated:
-		return "the " + verb + " of " + or(by, "somebody") + " was about " + commit(r.SHA) + "; something was pushed since, so it counts no more and has to be given again"
 	case policy.LabelAsked:
 		return "it is as " + or(by, "somebody") + " has asked in a comment, whatever the condition of the label " + quoted(r.Label) + " says"
 	}
@@ -67,6 +65,8 @@ func commandClause(r policy.Reason) string {
 // pointless says why a command could do nothing.
 func pointless(r policy.Reason) string {
 	switch r.Verb {
+	case "merge":
+		return "the policy of this repository does not merge by command (that takes command: true in its section merge), so /merge would change nothing"
 	case "unmerge":
 		return "there is no /merge to take back; /hold keeps it from being merged, whatever else is there"
 	case "unhold":

@@ -148,7 +148,6 @@ var outcomeWords = map[policy.Outcome]struct {
 	policy.MergeUpdate:   {"is being brought up to date", "✓", Good},
 	policy.BranchDelete:  {"is being deleted", "✓", Good},
 	policy.BranchKept:    {"is kept", "✗", ""},
-	policy.CommandOver:   {"is no longer in force", "✗", Wait},
 	policy.RuleDoes:      {"acts", "✓", Good},
 	policy.RuleDone:      {"holds; what it asks for is done", "✓", ""},
 	policy.RuleIdle:      {"does not hold", "✗", ""},

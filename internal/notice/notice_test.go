@@ -41,7 +41,7 @@ func full(c policy.Code) policy.Reason {
 		r.Verb, r.Text = "merge", "the App may not see the organization's members"
 	case policy.CommandFailed:
 		r.Verb, r.Text = "cc", "Reviews may only be requested from collaborators."
-	case policy.CommandOff, policy.CommandEdited, policy.CommandHeadUnknown, policy.CommandNotAllowed, policy.CommandOutdated:
+	case policy.CommandOff, policy.CommandEdited, policy.CommandHeadUnknown, policy.CommandNotAllowed:
 		r.Verb = "merge"
 	case policy.PolicyBroken, policy.PolicyUsingLast, policy.DefaultsBroken:
 		r.Text = `.github/pr-manager.yml:3:7: A policy has no key "merg". Did you mean "merge"?`

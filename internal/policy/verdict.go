@@ -119,7 +119,6 @@ const (
 	MergeUpdate   Outcome = "update"  // brought up to date with its base
 	BranchDelete  Outcome = "delete"
 	BranchKept    Outcome = "kept"
-	CommandOver   Outcome = "over" // a command that is no longer in force
 	RuleDoes      Outcome = "does" // does something now
 	RuleDone      Outcome = "done" // holds; all that it asks for is done
 	RuleIdle      Outcome = "idle" // does not hold
@@ -130,7 +129,7 @@ var Outcomes = slices.Concat(coreOutcomes, reviewerOutcomes)
 
 var coreOutcomes = []Outcome{
 	LabelAdd, LabelRemove, LabelOn, LabelOff, LabelLeft, LabelKeptOff, LabelUnknown, LabelSettling, Withheld,
-	MergeNow, MergeWaits, MergeQueue, MergeDequeue, MergeUpdate, BranchDelete, BranchKept, CommandOver, RuleDoes, RuleDone, RuleIdle,
+	MergeNow, MergeWaits, MergeQueue, MergeDequeue, MergeUpdate, BranchDelete, BranchKept, RuleDoes, RuleDone, RuleIdle,
 }
 
 // A Reason is why something is as it is: a code and the facts that its sentence needs. Which fields are set follows from
