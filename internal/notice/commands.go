@@ -56,6 +56,8 @@ func commandClause(r policy.Reason) string {
 			return "GitHub refused " + verb + ": " + strings.TrimRight(words, ". ")
 		}
 		return "GitHub refused " + verb
+	case policy.CommandOutdated:
+		return "the " + verb + " of " + or(by, "somebody") + " was about " + commit(r.SHA) + "; something was pushed since, so it counts no more and has to be given again"
 	case policy.LabelAsked:
 		return "it is as " + or(by, "somebody") + " has asked in a comment, whatever the condition of the label " + quoted(r.Label) + " says"
 	}

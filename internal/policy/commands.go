@@ -188,8 +188,9 @@ type Help struct {
 // commands decides on the commands in comments, before anything else is decided: others go by what they have put in force
 // (Memory.Merge, Hold and Approvals of d.next).
 func (d *decider) commands() {
-	if d.s.State != pull.Open {
-		d.next.Merge = nil // whoever opens it again has to say so again
+	order := d.next.Merge
+	if order != nil && (d.s.State != pull.Open || order.SHA != d.s.Head.SHA || order.SHA == "") {
+		d.next.Merge = nil // of another commit; and whoever opens it again has to say so again
 	}
 	switch {
 	case d.e.Source.Mode == DryOnly, d.e.hold != nil && d.p.mode == "": // nothing is written, so nothing is consumed
@@ -206,12 +207,43 @@ func (d *decider) commands() {
 		c.read()
 	}
 	c.carryOut()
+	c.tellOutdated(order)
 	for _, cmd := range c.all {
 		if i := slices.IndexFunc(d.was.Commands, func(was pull.Command) bool { return was.Key == cmd.Key }); i < 0 || d.was.Commands[i].Status != cmd.Status {
 			d.commanded = append(d.commanded, *cmd)
 		}
 	}
 	c.answer()
+}
+
+// tellOutdated notes that the last word about a merge is a /merge of another commit, for as long as it is. order is what was in
+// force before this look.
+func (c *commanding) tellOutdated(order *pull.Order) {
+	if c.next.Merge != nil || c.s.State != pull.Open {
+		return
+	}
+	var by pull.Actor
+	var sha pull.SHA
+	said := order != nil
+	if said {
+		by, sha = order.By, order.SHA
+	}
+	var last time.Time
+	for _, cmd := range c.all {
+		if cmd.Status == pull.CommandDone && (cmd.Verb == "merge" || cmd.Verb == "unmerge") && !cmd.CreatedAt.Before(last) {
+			by, sha, last = cmd.Writer, cmd.HeadSeen, cmd.CreatedAt
+			said = cmd.Verb == "merge" && sha != c.s.Head.SHA
+		}
+	}
+	if !said {
+		return
+	}
+	c.decider.outdated = &Reason{Code: CommandOutdated, Verb: "merge", By: by.Login, SHA: sha, Who: who(by)}
+	rule := Rule{Section: "commands", Name: "merge", Outcome: CommandOver, Why: []Reason{*c.outdated}}
+	if c.p.commands != nil {
+		rule.Pos = c.p.commands.pos
+	}
+	c.v.Rules = append(c.v.Rules, rule)
 }
 
 // commanding is a decision on commands under way.
@@ -899,7 +931,7 @@ func (c *commanding) help(a pull.Actor) []Help {
 // commandCodes are the codes of reasons about commands.
 var commandCodes = []Code{
 	CommandUnknown, CommandOff, CommandState, CommandArguments, CommandEdited, CommandHeadUnknown, CommandOldHead, CommandPointless,
-	CommandUnsure, CommandNotAllowed, CommandFailed, LabelAsked,
+	CommandUnsure, CommandNotAllowed, CommandFailed, CommandOutdated, LabelAsked,
 }
 
 // Codes of reasons about commands.
@@ -915,5 +947,6 @@ const (
 	CommandUnsure      Code = "command_unsure"       // Verb, By, Text: why it is not known whether they may
 	CommandNotAllowed  Code = "command_not_allowed"  // Verb, By
 	CommandFailed      Code = "command_failed"       // Verb, Text: GitHub's words
+	CommandOutdated    Code = "command_outdated"     // Verb, By, SHA: the commit that it was about
 	LabelAsked         Code = "label_asked"          // Label, By: somebody has asked for it in a comment
 )

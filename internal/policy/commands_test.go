@@ -23,7 +23,7 @@ var (
 func talk(who pull.Actor, body string, change ...func(*pull.Snapshot)) (pull.Snapshot, pull.Memory) {
 	s := world(func(s *pull.Snapshot) {
 		s.AsApp = true
-		s.Comments = []pull.Comment{comment(100, who, body, noon.Add(-time.Minute))}
+		s.Comments = []pull.Comment{said(100, who, body, noon.Add(-time.Minute))}
 		s.Known.People = everybody()
 	})
 	for _, c := range change {
@@ -32,7 +32,7 @@ func talk(who pull.Actor, body string, change ...func(*pull.Snapshot)) (pull.Sna
 	return s, pull.Memory{Heads: []pull.HeadAt{{SHA: head, At: noon.Add(-time.Hour)}}}
 }
 
-func comment(id int64, who pull.Actor, body string, at time.Time) pull.Comment {
+func said(id int64, who pull.Actor, body string, at time.Time) pull.Comment {
 	return pull.Comment{Source: pull.Conversation, ID: id, NodeID: fmt.Sprint("IC_", id), Author: who, Body: body, At: at}
 }
 
@@ -240,11 +240,11 @@ func TestCommandsAreBoundToTheHead(t *testing.T) {
 // GitHub's events are late by seconds: what tells which commit was the head may come after the comment.
 func TestTheHeadMayBeToldOfLater(t *testing.T) {
 	p := must(t, plain)
-	said := noon.Add(-5 * time.Second)
-	s, m := talk(bob, "/merge\n/label a", func(s *pull.Snapshot) { s.Comments[0].At = said })
+	at := noon.Add(-5 * time.Second)
+	s, m := talk(bob, "/merge\n/label a", func(s *pull.Snapshot) { s.Comments[0].At = at })
 	m.Heads = []pull.HeadAt{{SHA: older, At: noon.Add(-time.Hour)}}
 	d := p.Evaluate(s, m, noon)
-	if outcome(d.Commands) != "label open" || d.Again != said.Add(headsFor) {
+	if outcome(d.Commands) != "label open" || d.Again != at.Add(headsFor) {
 		t.Errorf("at first: %s, again %v", outcome(d.Commands), d.Again)
 	}
 	m = follow(m, d, pull.Done, noon)
@@ -252,15 +252,15 @@ func TestTheHeadMayBeToldOfLater(t *testing.T) {
 		t.Errorf("answered before all of it is decided: %s, %s", outcome(d.Commands), acted(d.Actions))
 	}
 	told := m
-	told.Heads = append(slices.Clone(m.Heads), pull.HeadAt{SHA: head, At: said.Add(-10 * time.Second)})
+	told.Heads = append(slices.Clone(m.Heads), pull.HeadAt{SHA: head, At: at.Add(-10 * time.Second)})
 	if d = p.Evaluate(s, told, noon); !strings.Contains(outcome(d.Commands), "merge done") {
 		t.Errorf("told of the push: %s", outcome(d.Commands))
 	}
-	if d = p.Evaluate(s, m, said.Add(headsFor)); !strings.Contains(outcome(d.Commands), "merge refused: command_old_head") {
+	if d = p.Evaluate(s, m, at.Add(headsFor)); !strings.Contains(outcome(d.Commands), "merge refused: command_old_head") {
 		t.Errorf("never told: %s", outcome(d.Commands))
 	}
 	// Meanwhile it can be taken back, by whoever may.
-	s.Comments = append(s.Comments, comment(101, alice, "/unmerge", noon.Add(-time.Second)))
+	s.Comments = append(s.Comments, said(101, alice, "/unmerge", noon.Add(-time.Second)))
 	if d = p.Evaluate(s, told, noon); !strings.Contains(outcome(d.Commands), "merge done; unmerge done") || d.Memory.Merge != nil {
 		t.Errorf("told of the push, and taken back: %s", outcome(d.Commands))
 	}
@@ -283,7 +283,7 @@ func TestAPushTakesAMergeBack(t *testing.T) {
 	}
 	m = follow(m, d, pull.Done, noon)
 	s.Head.SHA = "bbbbbbb"
-	if d = p.Evaluate(s, m, noon); !strings.Contains(codes(d.Verdict.Reasons), "merge_order_old") {
+	if d = p.Evaluate(s, m, noon); !strings.Contains(codes(d.Verdict.Reasons), "command_outdated") {
 		t.Errorf("after a push: %s", codes(d.Verdict.Reasons))
 	}
 	s.Head.SHA, s.State = head, pull.Closed
@@ -344,7 +344,7 @@ func TestWhatGitHubRefuses(t *testing.T) {
 	}
 	m = follow(m, d, pull.Done, noon)
 	// Said again, it is tried again: the refusal was another command's.
-	s.Comments = append(s.Comments, comment(101, bob, "/cc @eve", noon))
+	s.Comments = append(s.Comments, said(101, bob, "/cc @eve", noon))
 	if d = p.Evaluate(s, m, noon); acted(d.Actions) != "reviewer.add eve" {
 		t.Errorf("again: %s", acted(d.Actions))
 	}
@@ -523,7 +523,7 @@ func TestRetest(t *testing.T) {
 		t.Errorf("again: %s", acted(d.Actions))
 	}
 	s.Checks = s.Checks[2:]
-	s.Comments = append(s.Comments, comment(101, alice, "/retest", noon))
+	s.Comments = append(s.Comments, said(101, alice, "/retest", noon))
 	m = follow(m, d, pull.Done, noon)
 	if got := outcome(p.Evaluate(s, m, noon).Commands); got != "retest done; retest refused: command_pointless" {
 		t.Errorf("%s", got)
@@ -549,7 +549,7 @@ func TestFloods(t *testing.T) {
 	p := must(t, plain)
 	s, m := talk(eve, "", func(s *pull.Snapshot) { s.Comments = nil })
 	for i := range 30 {
-		s.Comments = append(s.Comments, comment(int64(i), eve, "/help", noon.Add(time.Duration(i-60)*time.Second)))
+		s.Comments = append(s.Comments, said(int64(i), eve, "/help", noon.Add(time.Duration(i-60)*time.Second)))
 	}
 	d := p.Evaluate(s, m, noon)
 	if len(d.Replies) != repliesAnHour {
@@ -589,7 +589,7 @@ func TestCommandsAreAState(t *testing.T) {
 		for i := range rapid.IntRange(0, 5).Draw(t, "comments") {
 			body := strings.Join(rapid.SliceOfN(rapid.SampledFrom(lines), 0, 4).Draw(t, "lines"), "\n")
 			who := rapid.SampledFrom([]pull.Actor{alice, bob, eve, mender, ghost}).Draw(t, "who")
-			s.Comments = append(s.Comments, comment(int64(i), who, body, noon.Add(-time.Duration(rapid.IntRange(0, 200).Draw(t, "age"))*time.Second)))
+			s.Comments = append(s.Comments, said(int64(i), who, body, noon.Add(-time.Duration(rapid.IntRange(0, 200).Draw(t, "age"))*time.Second)))
 		}
 		first := p.Evaluate(s, m, noon)
 		shuffled := s
