@@ -23,12 +23,38 @@ import (
 //	policy FILE | policy none          commits a file of the archive as main's .github/pr-manager.yml, or takes it away
 //	defaults FILE | defaults none      the same in the owner's .github repository, of which GitHub tells nobody
 //	branch NAME PATH[:LINES]…          makes a branch of main with files, each of so many lines
-//	open N BRANCH "TITLE" [by USER] [draft] [fork]
+//	stack NAME ON PATH[:LINES]…        makes a branch of another one
+//	many NAME COUNT                    a commit of so many files, which makes the branch when it is new
+//	unbranch NAME                      deletes a branch
+//	file PATH FILE|none [on BRANCH]    commits a file of the archive, or takes it away; on main unless told otherwise
+//	codeowners FILE|none [on BRANCH]   the same for .github/CODEOWNERS
+//	open N BRANCH "TITLE" [by USER] [draft] [fork] [into BRANCH] [body "TEXT"]
 //	push N PATH[:LINES]… [by USER]     commits to the pull request's branch
+//	commit N PATH[:LINES]… [author USER] [committer USER] [name "NAME <MAIL>"] [with USER] [message "TEXT"] [verified]
+//	                                   one by hand: whose names it carries, a co-author, a signature that GitHub knows
+//	move N FROM TO…                    renames files
+//	update N                           merges the base into it, cleanly
+//	evil N PATH[:LINES]…               the same, with more in the merge than either side had
+//	mergein N BRANCH                   merges another branch into it
+//	rebase N                           replays its commits on the base
+//	mark NAME N                        remembers the head
 //	replace N PATH[:LINES]…            force-pushes one commit on top of main
 //	main PATH[:LINES]…                 commits to main, by carol
 //	label N NAME by USER, unlabel N NAME by USER
-//	review N approve|request_changes|comment by USER
+//	comment N "TEXT" by USER [as NAME] "\n" is a new line, and @FILE a file of the archive; the name is for what follows
+//	line N PATH "TEXT" by USER [as NAME], reply NAME "TEXT" by USER [as NAME]    a thread on the first line of a file
+//	edit NAME "TEXT" by USER, delete NAME by USER, react NAME CONTENT by USER, resolve NAME, unresolve NAME
+//	review N approve|request_changes|comment ["TEXT"] by USER [on MARK] [as NAME], dismiss NAME by USER
+//	request N WHO… by USER, unrequest N WHO… by USER    WHO is a login, or a team as octo/backend
+//	owner N WHO…                       GitHub asks by itself, because of CODEOWNERS
+//	assign N USER… by USER, unassign N USER… by USER, milestone N "TITLE"|none, base N BRANCH by USER
+//	team NAME USER… [under NAME] [can ROLE], leave NAME USER, grant USER ROLE, busy USER [no]
+//	protect BRANCH [checks=NAME[@APP],…] [reviews=N] [pushers=USER,…] [deployments=NAME,…] [strict] [dismiss-stale] [code-owners]
+//	    [last-push] [conversation] [signatures] [linear] [locked] [admins] | none
+//	rules BRANCH …                     likewise, as a ruleset; and [methods=NAME,…] [others=NAME,…] [queue] [queue-method=squash]
+//	queue BRANCH …                     the same, with GitHub's merge queue
+//	enqueue N, dequeue N, queuecheck N NAME STATE    in the queue, and a check on the commit that it tests
+//	archive [no], rename NAME          the repository
 //	check N NAME STATE [app SLUG]      queued, in_progress, or a conclusion; ends a run that is in progress
 //	rerun N NAME                       starts a newer run of a check
 //	status N CONTEXT STATE
@@ -44,6 +70,12 @@ import (
 //	look N                             an event that changes nothing: the service looks again
 //	expect labels N NAME…, expect state N open|closed|merged, expect branch NAME there|gone
 //	expect report N none|waiting|good|bad ["WORDS"], expect verdict N "WORDS", expect reads N (since the last look or settle)
+//	expect approvals N [queued] none|waiting|good|bad ["WORDS"]    the report about approvals, on the head or in the queue
+//	expect reason N [not] CODE…        anywhere in the verdict
+//	expect comments N ["WORDS"…]       the service has written just these, each with its words
+//	expect reactions NAME CONTENT…     that the service has left; expect reviews N STATE… of the service
+//	expect reviewers N WHO…, expect requested N COUNT, expect assignees N USER…, expect title N "TITLE", expect draft N yes|no
+//	expect base N BRANCH, expect queued N yes|no, expect message N [not] "WORDS"… of the commit that merged it
 type story struct {
 	*world
 	heads  map[*githubtest.PR]source
@@ -52,6 +84,9 @@ type story struct {
 	late   map[string][]string // commands to do before an operation
 
 	defaults *githubtest.Repo // the owner's .github repository, once there is one
+	said     map[string]said  // what people wrote, by the names of the script
+	threads  map[string]*githubtest.Thread
+	marks    map[string]string // commits
 }
 
 // A source is where a pull request's head branch lives.
@@ -180,12 +215,7 @@ func (s *story) pull(name string) (*githubtest.PR, error) {
 func (s *story) do(words []string) error {
 	verb, words := words[0], words[1:]
 	by, words := after(words, "by", "")
-	user := func(otherwise string) *githubtest.User {
-		if by == "" {
-			by = otherwise
-		}
-		return s.hub.User(by)
-	}
+	user := func(otherwise string) *githubtest.User { return s.user(by, otherwise) }
 	carol := s.hub.User("carol")
 	if verb == "token" {
 		s.token = true
@@ -219,6 +249,12 @@ func (s *story) do(words []string) error {
 	case "open":
 		draft, words := has(words, "draft")
 		fork, words := has(words, "fork")
+		base, words := after(words, "into", "main")
+		body, words := after(words, "body", "")
+		body, err := s.text(body)
+		if err != nil {
+			return err
+		}
 		head, author, from := words[1], user("alice"), source{s.repo, words[1]}
 		if fork {
 			author = s.hub.User("mallory")
@@ -232,7 +268,7 @@ func (s *story) do(words []string) error {
 		if draft {
 			open = s.repo.OpenDraft
 		}
-		pr := open(author, head, "main", words[2], "")
+		pr := open(author, head, base, words[2], body)
 		s.pulls[words[0]], s.heads[pr] = pr, from
 		return nil
 	case "main":
@@ -289,8 +325,6 @@ func (s *story) do(words []string) error {
 		pr.Label(user("carol"), words[1])
 	case "unlabel":
 		pr.Unlabel(user("carol"), words[1])
-	case "review":
-		pr.Review(user("bob"), words[1])
 	case "check":
 		slug, words := after(words, "app", "ci")
 		s.check(pr, slug, words[1], words[2], false)
@@ -429,17 +463,12 @@ func (s *story) expect(words []string) error {
 		if err != nil {
 			return err
 		}
-		if r.state == "" {
-			r.state = "none"
-		}
-		if r.state != words[1] || (len(words) > 2 && !strings.Contains(r.title, words[2])) {
-			return fmt.Errorf("the report is %s %q", r.state, r.title)
-		}
+		return r.is(words[1:])
 	case "verdict":
 		var v struct {
 			Sentence string `json:"sentence"`
 		}
-		if err := s.ask(fmt.Sprintf("/api/pulls/octo/app/%d", pr.Number()), &v); err != nil {
+		if err := s.ask(fmt.Sprintf("/api/pulls/%s/%d", s.repo.FullName(), pr.Number()), &v); err != nil {
 			return err
 		}
 		if !strings.Contains(v.Sentence, words[1]) {

@@ -1,13 +1,14 @@
 // Package scenario is the behaviour manual, executed: each file in testdata tells a story about a pull request, and the
 // real service lives through it against a simulated GitHub, in simulated time.
 //
-// A story is told several times. Plainly; with every delivery doubled; with deliveries that overtake each other; and
-// with the service stopped after each single write that the plain run made, to its database or to GitHub, and started
-// again on what it had kept. GitHub must end in the same state every time, and no write that can't be repeated may
+// A story is told several times. Plainly; with every delivery doubled; with deliveries that overtake each other; with half of
+// the deliveries lost on their way, and the sweep that finds what they were about; and with the service stopped after each
+// single write that the plain run made, to its database or to GitHub, and started again on what it had kept. GitHub must end in the same state every time, and no write that can't be repeated may
 // stand in GitHub's journal twice.
 package scenario
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -39,6 +41,7 @@ type way struct {
 	delivery githubtest.Deliveries
 	stopAt   int // after this write of the service; 0 never
 	seed     uint64
+	sweeps   bool // what never arrived is looked for, and the story waits for that
 }
 
 // exact reports whether the service's writes must be exactly those that the story names.
@@ -96,7 +99,7 @@ func newWorld(t *testing.T, w way, url string) *world {
 	if url == "" {
 		url = "sqlite:" + filepath.Join(dir, "service.db")
 	}
-	s := &world{t: t, way: w, dir: dir, url: url, pulls: map[string]*githubtest.PR{}, runs: map[string]*githubtest.Check{}, log: &lockedBuffer{}}
+	s := &world{t: t, way: w, recovers: w.sweeps, dir: dir, url: url, pulls: map[string]*githubtest.PR{}, runs: map[string]*githubtest.Check{}, log: &lockedBuffer{}}
 	hub, err := githubtest.New(githubtest.Options{
 		Dir: filepath.Join(dir, "github"), Seed: w.seed,
 		Deliver: func(r *http.Request) (*http.Response, error) { return s.deliver(r) },
@@ -255,7 +258,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if stopped {
 		return nil, errStopped
 	}
-	graphql := strings.HasSuffix(r.URL.Path, "/graphql")
+	reads := r.Method == http.MethodGet || strings.HasSuffix(r.URL.Path, "/graphql") && !mutates(r)
 	if !standing {
 		defer w.s.manners.note(r)()
 	}
@@ -264,7 +267,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer w.s.mu.Unlock()
 	switch {
 	case standing:
-	case graphql || r.Method == http.MethodGet:
+	case reads:
 		w.s.reads++
 	case !strings.Contains(r.URL.Path, "/access_tokens"):
 		if serr := w.s.wrote(w.l); serr != nil {
@@ -272,6 +275,19 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	return resp, err
+}
+
+// mutates reports whether a GraphQL request changes something.
+func mutates(r *http.Request) bool {
+	if r.GetBody == nil {
+		return false
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return false
+	}
+	text, err := io.ReadAll(body)
+	return err == nil && bytes.Contains(text, []byte(`"query":"\nmutation `))
 }
 
 // deliver brings a webhook to the service.
@@ -325,8 +341,23 @@ func (s *world) redeliver() {
 // than the waits between two looks at a pull request whose state is about to be known.
 const quiet = 100 * time.Second
 
-// settle lets the world run until nothing happens any more.
+// swept is how long a story waits until what nobody has told the service of has been looked for.
+const swept = 11 * time.Minute
+
+// settle lets the world run until nothing happens any more, and until a sweep has looked where there are any.
 func (s *world) settle() {
+	s.t.Helper()
+	s.rest()
+	if s.way.sweeps {
+		for end := time.Now().Add(swept); time.Now().Before(end); time.Sleep(time.Second) {
+			s.pump()
+		}
+		s.rest()
+	}
+}
+
+// rest lets the world run until nothing happens any more.
+func (s *world) rest() {
 	s.t.Helper()
 	s.touch()
 	for limit := time.Now().Add(6 * time.Hour); ; {
@@ -414,8 +445,22 @@ func get(to http.RoundTripper, url, token string, into any) error {
 // A report is what the service says on GitHub about a commit.
 type report struct{ state, title string }
 
-// reportOf reads the report of a commit: a check run of the App, or a commit status.
-func (s *world) reportOf(sha string) (report, error) {
+// is compares a report with what a story expects: its state, and words of it.
+func (r report) is(words []string) error {
+	if r.state == "" {
+		r.state = "none"
+	}
+	if r.state != words[0] || len(words) > 1 && !strings.Contains(r.title, words[1]) {
+		return fmt.Errorf("the report is %s %q", r.state, r.title)
+	}
+	return nil
+}
+
+// reportOf reads the report of a commit.
+func (s *world) reportOf(sha string) (report, error) { return s.reportNamed("pr-manager", sha) }
+
+// reportNamed reads one of the service's reports on a commit: a check run of the App, or a commit status.
+func (s *world) reportNamed(name, sha string) (report, error) {
 	var runs struct {
 		CheckRuns []struct {
 			Status, Conclusion string
@@ -423,7 +468,8 @@ func (s *world) reportOf(sha string) (report, error) {
 			Output             struct{ Title string }
 		} `json:"check_runs"`
 	}
-	if err := s.see("/repos/octo/app/commits/"+sha+"/check-runs?check_name=pr-manager", &runs); err != nil {
+	at := "/repos/" + s.repo.FullName() + "/commits/" + sha
+	if err := s.see(at+"/check-runs?check_name="+url.QueryEscape(name), &runs); err != nil {
 		return report{}, err
 	}
 	for _, r := range runs.CheckRuns {
@@ -438,11 +484,11 @@ func (s *world) reportOf(sha string) (report, error) {
 	var combined struct {
 		Statuses []struct{ Context, State, Description string }
 	}
-	if err := s.see("/repos/octo/app/commits/"+sha+"/status", &combined); err != nil {
+	if err := s.see(at+"/status", &combined); err != nil {
 		return report{}, err
 	}
 	for _, st := range combined.Statuses {
-		if st.Context == "pr-manager" {
+		if st.Context == name {
 			return report{map[string]string{"pending": "waiting", "success": "good", "failure": "bad"}[st.State], st.Description}, nil
 		}
 	}
@@ -450,8 +496,9 @@ func (s *world) reportOf(sha string) (report, error) {
 }
 
 var (
-	anySHA  = regexp.MustCompile(`\b[0-9a-f]{7}\b`)
-	anyTime = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`)
+	anySHA     = regexp.MustCompile(`\b[0-9a-f]{7}\b`)
+	anyLongSHA = regexp.MustCompile(`\b[0-9a-f]{40}\b`)
+	anyTime    = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`)
 )
 
 // ending is what GitHub looks like at the end of a story, without what differs from telling to telling.
@@ -470,9 +517,47 @@ func (s *world) ending() string {
 		if err != nil {
 			s.t.Errorf("report of %s: %v", name, err)
 		}
-		fmt.Fprintf(&out, "#%s %s labels=%v report=%s %q\n", name, pr.State(), labels, r.state, anyTime.ReplaceAllString(anySHA.ReplaceAllString(r.title, "<sha>"), "<time>"))
+		fmt.Fprintf(&out, "#%s %s labels=%v report=%s %q\n", name, pr.State(), labels, r.state, plain(r.title))
+		if err := s.details(&out, pr); err != nil {
+			s.t.Errorf("look at %s: %v", name, err)
+		}
 	}
 	return out.String()
+}
+
+// plain is a text without what differs from telling to telling.
+func plain(text string) string {
+	return anyTime.ReplaceAllString(anySHA.ReplaceAllString(anyLongSHA.ReplaceAllString(text, "<sha>"), "<sha>"), "<time>")
+}
+
+// details are what else the service may have changed about a pull request.
+func (s *world) details(out *strings.Builder, pr *githubtest.PR) error {
+	o, err := s.restPull(pr)
+	if err != nil {
+		return err
+	}
+	comments, err := s.ours(pr)
+	if err != nil {
+		return err
+	}
+	reviews, err := s.reviewsBy(pr, s.us().Login)
+	if err != nil {
+		return err
+	}
+	requested, assigned := pr.Requested(), pr.Assignees()
+	for _, list := range [][]string{requested, assigned, comments} {
+		slices.Sort(list)
+	}
+	fmt.Fprintf(out, "  %q into %s draft=%v reviewers=%v assignees=%v reviews=%v\n", o.Title, o.Base.Ref, o.Draft, requested, assigned, reviews)
+	for _, c := range comments {
+		fmt.Fprintf(out, "  said %q\n", plain(c))
+	}
+	if r, err := s.reportNamed("pr-manager/approvals", pr.Head()); err != nil {
+		return err
+	} else if r.state != "" {
+		fmt.Fprintf(out, "  approvals=%s %q\n", r.state, plain(r.title))
+	}
+	return nil
 }
 
 // once checks that nothing stands twice in the journal that may stand there only once.
@@ -480,8 +565,8 @@ func (s *world) once() {
 	s.t.Helper()
 	seen := map[string]int{}
 	for _, w := range s.hub.Journal() {
-		if w.Applied && (w.Kind == "merge" || w.Kind == "check.create" || w.Kind == "comment.create") {
-			seen[w.What+" at "+w.SHA]++
+		if w.Applied && slices.Contains([]string{"merge", "check.create", "comment.create", "review.create", "branch.update", "queue.add", "ref.update"}, w.Kind) {
+			seen[w.What+" at "+w.SHA+" "+w.Text]++
 		}
 	}
 	for what, n := range seen {

@@ -289,6 +289,19 @@ func (c *call) bringUpToDate(pr *PR, expected string, rebase bool) *apiError {
 	return nil
 }
 
+// Rebase replays a branch's own commits on another branch, as a person does at their desk, and pushes the result by force. It
+// panics on a conflict.
+func (r *Repo) Rebase(branch, onto string, by *User) string {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	tip, conflict := r.objects.rebase(r.refs[onto], r.refs[branch], by.sign(r.s.now()))
+	if conflict {
+		panic(fmt.Sprintf("githubtest: rebase %s on %s: conflict", branch, onto))
+	}
+	r.setRef(branch, tip, actor{user: by}, true)
+	return tip
+}
+
 // setDraft makes a draft of the pull request, or ends that.
 func (pr *PR) setDraft(draft bool, by actor) {
 	pr.draft = draft
