@@ -145,6 +145,7 @@ var outcomeWords = map[policy.Outcome]struct {
 	policy.MergeWaits:    {"waits", "✗", Wait},
 	policy.BranchDelete:  {"is being deleted", "✓", Good},
 	policy.BranchKept:    {"is kept", "✗", ""},
+	policy.CommandOver:   {"is no longer in force", "✗", Wait},
 
 	policy.ReviewersAsk:     {"somebody is being asked", "✓", Good},
 	policy.ReviewersAsked:   {"everybody needed has been asked", "✓", ""},
