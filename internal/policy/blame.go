@@ -54,6 +54,9 @@ func blame(n *Node, want bool, f *facts) []Reason {
 	case Failed:
 		return []Reason{{Code: ConditionError, Text: n.Text, Value: n.Value, Who: []string{WhoPolicy}}}
 	case Unknown:
+		if n.leaf != nil && nameOf(n.leaf) == "approved" && f.p.approvals != nil {
+			return f.notApproved()
+		}
 		return unknownFacts(n, f)
 	}
 	return blameLeaf(n, want, f)
@@ -72,6 +75,8 @@ func blameLeaf(n *Node, want bool, f *facts) []Reason {
 				return []Reason{f.draft()}
 			case name == "pr.conflicting" && !want:
 				return []Reason{f.conflict()}
+			case name == "pr.behind" && !want:
+				return []Reason{f.behind()}
 			}
 		}
 		if app, name, ok := checkOf(e); ok && want {
@@ -179,22 +184,10 @@ func distinct[T any](list []T) []T {
 	return out
 }
 
-func (f *facts) notGreen() []Reason {
-	failed, pending := f.checks(pull.CheckFailed), f.checks(pull.CheckPending)
-	var out []Reason
-	if len(failed) > 0 {
-		out = append(out, Reason{Code: ChecksFailed, Names: failed, SHA: f.s.Head.SHA, Who: who(f.s.Author)})
-	}
-	if len(pending) > 0 {
-		out = append(out, Reason{Code: ChecksPending, Names: pending, SHA: f.s.Head.SHA})
-	}
-	if out == nil {
-		out = append(out, Reason{Code: ChecksMissing, SHA: f.s.Head.SHA})
-	}
-	return out
-}
-
 func (f *facts) notApproved() []Reason {
+	if f.p.approvals != nil {
+		return f.judged().reasons
+	}
 	o := f.reviews()
 	head := f.s.Head.SHA
 	var out []Reason

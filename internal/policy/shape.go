@@ -10,13 +10,13 @@ import (
 
 type fileShape struct {
 	Version    int                   `json:"version" jsonschema:"required,enum=1" jsonschema_description:"The version of this format. Always 1."`
-	Mode       Mode                  `json:"mode,omitempty" jsonschema:"enum=active,enum=dry-run" jsonschema_description:"active (the default), or dry-run: decide and explain, write nothing."`
+	Mode       Mode                  `json:"mode,omitempty" jsonschema:"enum=active,enum=dry-run" default:"active" jsonschema_description:"active (the default), or dry-run: decide and explain, write nothing."`
 	OptOut     texts                 `json:"opt-out,omitempty" jsonschema_description:"Labels that keep the service off a pull request."`
 	Generated  texts                 `json:"generated,omitempty" jsonschema_description:"Globs over the paths of files that are generated, whose lines don't count. A glob that begins with ! takes files out again."`
 	UpdateBots texts                 `json:"update-bots,omitempty" jsonschema_description:"Logins of Apps that update dependencies, beside Dependabot and Renovate: update.level and its like trust their pull requests too."`
 	Labels     map[string]labelShape `json:"labels,omitempty" jsonschema_description:"Labels that are kept in step with their conditions: added when all of them hold, removed when they no longer do."`
 	Reviewers  []reviewerShape       `json:"reviewers,omitempty" jsonschema_description:"Who is asked to review what."`
-	Approvals  []approvalShape       `json:"approvals,omitempty" jsonschema_description:"Who has to approve what. All of the rules have to hold."`
+	Approvals  []approvalShape       `json:"approvals,omitempty" jsonschema:"minItems=1" jsonschema_description:"Who has to approve what. All of the rules have to hold."`
 	Checks     *checksShape          `json:"checks,omitempty" jsonschema_description:"What is known about the checks of this repository."`
 	Merge      *mergeShape           `json:"merge,omitempty" jsonschema_description:"When and how pull requests are merged. Without it, merging is left to people."`
 	Rules      []freeShape           `json:"rules,omitempty" jsonschema_description:"Things that are done while a condition holds."`
@@ -39,16 +39,6 @@ type labelShape struct {
 	selectorShape
 	Color       string `json:"color,omitempty" jsonschema:"pattern=^#?[0-9a-fA-F]{6}$" jsonschema_description:"Its colour, six hexadecimal digits, if the repository does not have the label yet."`
 	Description string `json:"description,omitempty" jsonschema:"maxLength=100" jsonschema_description:"Its description, if the repository does not have the label yet."`
-}
-
-type checksShape struct {
-	NoneExpected bool `json:"none-expected,omitempty" jsonschema_description:"true: nothing reports on this repository's commits, so checks.green holds although there is no check."`
-}
-
-type mergeShape struct {
-	If           condition `json:"if" jsonschema:"required" jsonschema_description:"The condition, in CEL, under which a pull request is merged. Drafts and conflicts are never merged, whatever it says."`
-	Method       string    `json:"method,omitempty" jsonschema:"enum=squash,enum=merge,enum=rebase" jsonschema_description:"How to merge. Without it, the first that the repository allows of squash, merge and rebase."`
-	DeleteBranch bool      `json:"delete-branch,omitempty" jsonschema_description:"true: delete the head branch after the service has merged it, if nothing was pushed to it since."`
 }
 
 // texts is one string or a list of them; ranges the same with plain numbers too; condition is a string or true or false.
@@ -79,6 +69,4 @@ var (
 	fileKeys     = keysOf[fileShape]()
 	selectorKeys = keysOf[selectorShape]()
 	labelKeys    = keysOf[labelShape]()
-	checksKeys   = keysOf[checksShape]()
-	mergeKeys    = keysOf[mergeShape]()
 )
