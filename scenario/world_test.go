@@ -1,9 +1,9 @@
 // Package scenario is the behaviour manual, executed: each file in testdata tells a story about a pull request, and the
 // real service lives through it against a simulated GitHub, in simulated time.
 //
-// A story is told several times. Plainly; with every delivery doubled; with deliveries that overtake each other; and
-// with the service stopped after each single write that the plain run made, to its database or to GitHub, and started
-// again on what it had kept. GitHub must end in the same state every time, and no write that can't be repeated may
+// A story is told several times. Plainly; with every delivery doubled; with deliveries that overtake each other; with half of
+// the deliveries lost on their way, and the sweep that finds what they were about; and with the service stopped after each
+// single write that the plain run made, to its database or to GitHub, and started again on what it had kept. GitHub must end in the same state every time, and no write that can't be repeated may
 // stand in GitHub's journal twice.
 package scenario
 
@@ -41,6 +41,7 @@ type way struct {
 	delivery githubtest.Deliveries
 	stopAt   int // after this write of the service; 0 never
 	seed     uint64
+	sweeps   bool // what never arrived is looked for, and the story waits for that
 }
 
 // exact reports whether the service's writes must be exactly those that the story names.
@@ -98,7 +99,7 @@ func newWorld(t *testing.T, w way, url string) *world {
 	if url == "" {
 		url = "sqlite:" + filepath.Join(dir, "service.db")
 	}
-	s := &world{t: t, way: w, dir: dir, url: url, pulls: map[string]*githubtest.PR{}, runs: map[string]*githubtest.Check{}, log: &lockedBuffer{}}
+	s := &world{t: t, way: w, recovers: w.sweeps, dir: dir, url: url, pulls: map[string]*githubtest.PR{}, runs: map[string]*githubtest.Check{}, log: &lockedBuffer{}}
 	hub, err := githubtest.New(githubtest.Options{
 		Dir: filepath.Join(dir, "github"), Seed: w.seed,
 		Deliver: func(r *http.Request) (*http.Response, error) { return s.deliver(r) },
@@ -340,8 +341,23 @@ func (s *world) redeliver() {
 // than the waits between two looks at a pull request whose state is about to be known.
 const quiet = 100 * time.Second
 
-// settle lets the world run until nothing happens any more.
+// swept is how long a story waits until what nobody has told the service of has been looked for.
+const swept = 11 * time.Minute
+
+// settle lets the world run until nothing happens any more, and until a sweep has looked where there are any.
 func (s *world) settle() {
+	s.t.Helper()
+	s.rest()
+	if s.way.sweeps {
+		for end := time.Now().Add(swept); time.Now().Before(end); time.Sleep(time.Second) {
+			s.pump()
+		}
+		s.rest()
+	}
+}
+
+// rest lets the world run until nothing happens any more.
+func (s *world) rest() {
 	s.t.Helper()
 	s.touch()
 	for limit := time.Now().Add(6 * time.Hour); ; {

@@ -12,37 +12,37 @@ import (
 var (
 	readyMutation = operation{"MarkReady", `
 mutation MarkReady($pull: ID!) {
-  markPullRequestReadyForReview(input: {pullRequestId: $pull}) { pullRequest { isDraft } }
+  markPullRequestReadyForReview(input: {pullRequestId: $pull}) { clientMutationId }
 }
 `}
 
 	draftMutation = operation{"MarkDraft", `
 mutation MarkDraft($pull: ID!) {
-  convertPullRequestToDraft(input: {pullRequestId: $pull}) { pullRequest { isDraft } }
+  convertPullRequestToDraft(input: {pullRequestId: $pull}) { clientMutationId }
 }
 `}
 
 	updateBranchMutation = operation{"RebaseBranch", `
 mutation RebaseBranch($pull: ID!, $head: GitObjectID!) {
-  updatePullRequestBranch(input: {pullRequestId: $pull, expectedHeadOid: $head, updateMethod: REBASE}) { pullRequest { headRefOid } }
+  updatePullRequestBranch(input: {pullRequestId: $pull, expectedHeadOid: $head, updateMethod: REBASE}) { clientMutationId }
 }
 `}
 
 	enqueueMutation = operation{"Enqueue", `
 mutation Enqueue($pull: ID!, $head: GitObjectID!) {
-  enqueuePullRequest(input: {pullRequestId: $pull, expectedHeadOid: $head}) { mergeQueueEntry { position } }
+  enqueuePullRequest(input: {pullRequestId: $pull, expectedHeadOid: $head}) { clientMutationId }
 }
 `}
 
 	dequeueMutation = operation{"Dequeue", `
 mutation Dequeue($pull: ID!) {
-  dequeuePullRequest(input: {id: $pull}) { mergeQueueEntry { position } }
+  dequeuePullRequest(input: {id: $pull}) { clientMutationId }
 }
 `}
 
 	reactMutation = operation{"React", `
 mutation React($subject: ID!, $content: ReactionContent!) {
-  addReaction(input: {subjectId: $subject, content: $content}) { reaction { content } }
+  addReaction(input: {subjectId: $subject, content: $content}) { clientMutationId }
 }
 `}
 )

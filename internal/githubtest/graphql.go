@@ -445,7 +445,7 @@ func (x *gqlExec) field(of any, f *ast.Field, path []any) any {
 	case mutation:
 		return x.mutate(f, args, path)
 	case payload:
-		return of.fields[f.Name]
+		return nil // clientMutationId, which the client has not given
 	case rateLimit:
 		p := x.c.budget.resource(x.s, "graphql")
 		switch f.Name {

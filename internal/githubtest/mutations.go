@@ -10,12 +10,8 @@ import (
 )
 
 type (
-	mutation struct{} // GraphQL's root of what changes something
-	// A payload answers a mutation.
-	payload struct {
-		typ    string
-		fields map[string]any
-	}
+	mutation struct{}             // GraphQL's root of what changes something
+	payload  struct{ typ string } // answers a mutation, and says nothing but that it is done
 )
 
 // mutation is the one thing that a GraphQL request changes, or nil when it only asks.
@@ -27,13 +23,12 @@ func (q *gqlRequest) mutation() *ast.Field {
 	return f
 }
 
-// A gqlWrite is a mutation: what it takes to be allowed to use it, and what it does. It returns the fields of its payload, or
-// why it is refused.
+// A gqlWrite is a mutation: what it takes to be allowed to use it, and what it does or why it is refused.
 type gqlWrite struct {
 	kind   string // in the journal
 	id     string // the argument that names what it is about
 	app    []string
-	handle func(x *gqlExec, of any, in map[string]any) (fields map[string]any, refused string)
+	handle func(x *gqlExec, of any, in map[string]any) (refused string)
 }
 
 // An App needs both permissions for what GitHub counts as a change of the code, drafts among it.
@@ -73,12 +68,11 @@ func (x *gqlExec) mutate(f *ast.Field, args map[string]any, path []any) any {
 		x.fail("UNPROCESSABLE", path, f, "Repository was archived so is read-only.")
 		return nil
 	}
-	fields, refused := w.handle(x, of, in)
-	if refused != "" {
+	if refused := w.handle(x, of, in); refused != "" {
 		x.fail("UNPROCESSABLE", path, f, "%s", refused)
 		return nil
 	}
-	return payload{f.Definition.Type.Name(), fields}
+	return payload{f.Definition.Type.Name()}
 }
 
 // about is the pull request that a node is or belongs to, and who wrote it.
@@ -112,13 +106,13 @@ func (x *gqlExec) mayWrite(r *Repo, w gqlWrite, author *User) bool {
 	}
 }
 
-func onGraphPull(f func(*gqlExec, *PR, map[string]any) string) func(*gqlExec, any, map[string]any) (map[string]any, string) {
-	return func(x *gqlExec, of any, in map[string]any) (map[string]any, string) {
+func onGraphPull(f func(*gqlExec, *PR, map[string]any) string) func(*gqlExec, any, map[string]any) string {
+	return func(x *gqlExec, of any, in map[string]any) string {
 		pr, isPull := of.(*PR)
 		if !isPull {
-			return nil, "Could not resolve to a PullRequest"
+			return "Could not resolve to a PullRequest"
 		}
-		return map[string]any{"pullRequest": pr}, f(x, pr, in)
+		return f(x, pr, in)
 	}
 }
 
@@ -164,7 +158,7 @@ func (x *gqlExec) dequeue(pr *PR, _ map[string]any) string {
 }
 
 // addReaction leaves a reaction; one that is there already is no error, and nothing new.
-func (x *gqlExec) addReaction(of any, in map[string]any) (map[string]any, string) {
+func (x *gqlExec) addReaction(of any, in map[string]any) string {
 	var w *written
 	switch of := of.(type) {
 	case *Comment:
@@ -174,10 +168,10 @@ func (x *gqlExec) addReaction(of any, in map[string]any) (map[string]any, string
 	case *ReviewComment:
 		w = &of.written
 	default:
-		return nil, "Could not resolve to a Reactable"
+		return "Could not resolve to a Reactable"
 	}
 	w.react(x.s, x.c.auth.user(), restReaction(text(in["content"])))
-	return nil, ""
+	return ""
 }
 
 func restReaction(graphql string) string {

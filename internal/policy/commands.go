@@ -80,7 +80,7 @@ func (r *reader) commands(e entry) *commandRules {
 	}
 	for _, c := range entries {
 		if c.key == "bots" {
-			out.bots = r.logins(c)
+			out.bots = r.bots(c)
 			continue
 		}
 		if r.isOff(c.value) {

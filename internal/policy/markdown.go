@@ -158,4 +158,4 @@ func elements(n ast.Node, source []byte, open map[string]int) {
 	}
 }
 
-var htmlComment = regexp.MustCompile(`(?s)<!--.*?(?:-->|$)`)
+var htmlComment = regexp.MustCompile(`(?s)<!--(?:-?>|.*?(?:-->|$))`)
