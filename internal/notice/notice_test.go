@@ -72,6 +72,7 @@ func full(c policy.Code) policy.Reason {
 	case policy.AnyOf:
 		r.Any = []policy.Reason{{Code: policy.ApprovalMissing, SHA: r.SHA}, {Code: policy.LabelMissing, Label: "trivial"}}
 	}
+	fullMerging(&r)
 	return r
 }
 
@@ -377,7 +378,7 @@ func TestWhy(t *testing.T) {
 	if got, want := Why(asking, asking.Actions[0]), "Ask bob for a review: there is nobody else to choose from."; got != want {
 		t.Errorf("Why = %q, want %q", got, want)
 	}
-	merged := decide(t, usual+"  delete-branch: true\n", world(func(s *pull.Snapshot) { s.State, s.MergedBy = pull.Merged, us }),
+	merged := decide(t, usual+"  delete-branch: true\n", world(func(s *pull.Snapshot) { s.State, s.MergedBy, s.Known.Dependents = pull.Merged, us, &pull.Pulls{} }),
 		pull.Memory{Intents: []pull.Intent{{Action: pull.Action{Kind: pull.Merge, Target: string(head)}, Status: pull.Done}}})
 	if got, want := Why(merged, merged.Actions[0]), "The branch door is merged, so it is deleted."; got != want {
 		t.Errorf("Why = %q, want %q", got, want)

@@ -118,7 +118,7 @@ func colour(v policy.Verdict) pull.ReportState {
 		case policy.NoMergeRule:
 			state = pull.ReportGood
 		case policy.Conflict, policy.ChecksFailed, policy.ChangesRequested, policy.ConditionError, policy.MethodNotAllowed,
-			policy.NoMethodAllowed, policy.CannotWrite, policy.Archived, policy.DefaultsGone, policy.DefaultsBroken, policy.HeadGone:
+			policy.NoMethodAllowed, policy.CannotWrite, policy.Archived, policy.DefaultsGone, policy.DefaultsBroken, policy.HeadGone, policy.CheckNotStarted, policy.CheckForged:
 			return pull.ReportBad
 		}
 	}

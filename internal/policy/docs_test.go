@@ -63,7 +63,9 @@ func TestManual(t *testing.T) {
 	if want := fmt.Sprintf("version %d of the environment", EnvironmentVersion); !bytes.Contains(text, []byte(want)) {
 		t.Errorf("the manual does not say %q", want)
 	}
-	for _, keys := range [][]string{fileKeys, labelKeys, reviewerKeys, checksKeys, mergeKeys, {"bots"}, commandKeys} {
+	for _, keys := range [][]string{
+		fileKeys, labelKeys, reviewerKeys, checksKeys, requiredKeys, mergeKeys, methodKeys, bodyKeys, freeKeys, deedKeys, {"bots"}, commandKeys,
+	} {
 		for _, k := range keys {
 			if !bytes.Contains(text, []byte("`"+k+"`")) {
 				t.Errorf("the manual does not mention the key %q", k)
@@ -120,7 +122,8 @@ func generated(t *testing.T) []byte {
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{one, {Type: "array", Items: one, MinItems: &min, MaxItems: &max}}}
 	}
 	long := uint64(maxText)
-	r := jsonschema.Reflector{
+	var r jsonschema.Reflector
+	r = jsonschema.Reflector{
 		Anonymous: true, DoNotReference: true,
 		Mapper: func(t reflect.Type) *jsonschema.Schema {
 			number := &jsonschema.Schema{Type: "integer", Minimum: json.Number("0")}
@@ -141,6 +144,23 @@ func generated(t *testing.T) []byte {
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "object", Properties: of, AdditionalProperties: jsonschema.FalseSchema, Required: []string{"allow"}}, {Enum: []any{wordOff, false}}}}
 			case reflect.TypeFor[condition]():
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, {Type: "boolean"}}}
+			case reflect.TypeFor[methods]():
+				word := &jsonschema.Schema{Type: "string", Enum: wordsOf(methodNames)}
+				choices := oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{word, r.ReflectFromType(reflect.TypeFor[methodShape]())}})
+				choices.OneOf[0] = word // a single one needs no condition
+				return choices
+			case reflect.TypeFor[bodyShape]():
+				two := uint64(2)
+				between := &jsonschema.Schema{Type: "object", Required: []string{"between"}, AdditionalProperties: jsonschema.FalseSchema, Properties: jsonschema.NewProperties()}
+				between.Properties.Set("between", &jsonschema.Schema{Type: "array", MinItems: &two, MaxItems: &two, Items: &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, number}}})
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Enum: wordsOf([]string{string(fromPull), string(fromCommits), string(fromNowhere)})}, between}}
+			case reflect.TypeFor[required]():
+				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, number, r.ReflectFromType(reflect.TypeFor[requiredShape]())}})
+			case reflect.TypeFor[deeds]():
+				one := uint64(1)
+				mapping := r.ReflectFromType(reflect.TypeFor[deedShape]())
+				mapping.MinProperties, mapping.MaxProperties = &one, &one
+				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Enum: wordsOf(deedWords)}, mapping}})
 			}
 			return nil
 		},
@@ -162,6 +182,15 @@ func generated(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return append(text, '\n')
+}
+
+// wordsOf are the values that an enumeration allows.
+func wordsOf(list []string) []any {
+	var out []any
+	for _, s := range list {
+		out = append(out, s)
+	}
+	return out
 }
 
 // TestSchemaIsCurrent keeps docs/pr-manager.schema.json at what the Go types say; -update writes it.

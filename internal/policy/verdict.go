@@ -114,9 +114,15 @@ const (
 	Withheld      Outcome = "withheld" // GitHub refused it lately
 	MergeNow      Outcome = "merge"
 	MergeWaits    Outcome = "waits"
+	MergeQueue    Outcome = "enqueue" // put into GitHub's merge queue
+	MergeDequeue  Outcome = "dequeue" // taken out of it
+	MergeUpdate   Outcome = "update"  // brought up to date with its base
 	BranchDelete  Outcome = "delete"
 	BranchKept    Outcome = "kept"
 	CommandOver   Outcome = "over" // a command that is no longer in force
+	RuleDoes      Outcome = "does" // does something now
+	RuleDone      Outcome = "done" // holds; all that it asks for is done
+	RuleIdle      Outcome = "idle" // does not hold
 )
 
 // Outcomes lists every outcome.
@@ -124,7 +130,7 @@ var Outcomes = slices.Concat(coreOutcomes, reviewerOutcomes)
 
 var coreOutcomes = []Outcome{
 	LabelAdd, LabelRemove, LabelOn, LabelOff, LabelLeft, LabelKeptOff, LabelUnknown, LabelSettling, Withheld,
-	MergeNow, MergeWaits, BranchDelete, BranchKept, CommandOver,
+	MergeNow, MergeWaits, MergeQueue, MergeDequeue, MergeUpdate, BranchDelete, BranchKept, CommandOver, RuleDoes, RuleDone, RuleIdle,
 }
 
 // A Reason is why something is as it is: a code and the facts that its sentence needs. Which fields are set follows from
@@ -218,7 +224,7 @@ const (
 )
 
 // Codes lists every code; tests hold that each has its sentence.
-var Codes = slices.Concat(coreCodes, conditionCodes, reviewerCodes, approvalCodes, commandCodes, ruleCodes)
+var Codes = slices.Concat(coreCodes, conditionCodes, reviewerCodes, approvalCodes, commandCodes, checkCodes, mergeCodes, ruleCodes)
 
 var coreCodes = []Code{
 	NoPolicy, PolicyBroken, PolicyUsingLast, DefaultsGone, DefaultsBroken, NoMergeRule, IsMerged, IsClosed,
@@ -235,6 +241,8 @@ func (c Code) blocks() bool {
 	switch c {
 	case IsDraft, Conflict, HeadGone, Archived, CannotWrite, MethodNotAllowed, NoMethodAllowed, ChecksFailed,
 		ChangesRequested, LabelBlocks, ConditionError, DefaultsGone, DefaultsBroken, PolicyBroken:
+		return true
+	case MergeLabelDenied, Held, IsBehind, NotForward, CheckNotStarted, CheckForged, GitHubThreads, GitHubSignatures, GitHubLocked:
 		return true
 	}
 	return false

@@ -64,7 +64,7 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 	var settled []pull.Intent
 	known := hist
 	settled, known.Memory = settle(hist.Memory, snap, now)
-	look, err := p.Reconciler.decide(ctx, p.claim.Scope, snap, known, now)
+	look, err := p.Reconciler.decide(ctx, p.claim.Scope, snap, known, now, p.turn)
 	if err != nil {
 		return p.unseen(err)
 	}
@@ -80,6 +80,11 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 		return pull.PassResult{}, fmt.Errorf("write the plan of %s: %w", p.claim.Key, err)
 	}
 	p.countCommands(plan.Commands)
+	if had := hist.Memory.Turn; had != "" && had != look.Decision.Memory.Turn {
+		if err := p.store.EndTurn(ctx, p.claim, had); err != nil {
+			return pull.PassResult{}, err
+		}
+	}
 	return p.carryOut(ctx, snap, look.Decision, plan.Actions, memory, began)
 }
 
@@ -117,9 +122,20 @@ type Look struct {
 // (who owns a file, then who is in that team, then what they may do), so a few are enough.
 const rounds = 6
 
+// turnLasts is how long a pull request has the turn to be brought up to date: about as long as its checks may take.
+const turnLasts = time.Hour
+
+// turn takes the turn of a base branch for this pass, if nobody else has it.
+func (p *pass) turn(ctx context.Context, base string) (pull.Turn, error) {
+	if p.o.ObserveOnly {
+		return p.store.Turn(ctx, p.claim.Key.RepoID, base)
+	}
+	return p.store.TakeTurn(ctx, p.claim, base, p.store.Now().Add(turnLasts))
+}
+
 // decide resolves the policy, evaluates it, looks up what the decision turns out to need, and makes it again, until it needs
-// nothing more.
-func (r *Reconciler) decide(ctx context.Context, scope pull.Scope, s pull.Snapshot, h pull.History, now time.Time) (Look, error) {
+// nothing more. Everything is GitHub's to tell but whose turn it is.
+func (r *Reconciler) decide(ctx context.Context, scope pull.Scope, s pull.Snapshot, h pull.History, now time.Time, turn func(context.Context, string) (pull.Turn, error)) (Look, error) {
 	eff := r.policies.resolve(s, h)
 	for n := 0; ; n++ {
 		d := eff.Evaluate(s, h.Memory, now)
@@ -128,6 +144,16 @@ func (r *Reconciler) decide(ctx context.Context, scope pull.Scope, s pull.Snapsh
 		}
 		if n == rounds {
 			return Look{}, fmt.Errorf("decide about %s#%d: it still needs %v after %d rounds: a bug in the service", s.Repo.FullName(), s.Number, d.Needs, n)
+		}
+		if i := slices.IndexFunc(d.Needs, func(n pull.Need) bool { return n.Kind == pull.NeedTurn }); i >= 0 {
+			t, err := turn(ctx, d.Needs[i].Name)
+			if err != nil {
+				return Look{}, fmt.Errorf("decide about %s#%d: %w", s.Repo.FullName(), s.Number, err)
+			}
+			s.Known.Turn = &t
+			if d.Needs = slices.Delete(d.Needs, i, i+1); len(d.Needs) == 0 {
+				continue
+			}
 		}
 		var err error
 		if s, err = r.forge.Learn(ctx, scope, s, d.Needs); err != nil {
@@ -144,7 +170,9 @@ func (r *Reconciler) Look(ctx context.Context, scope pull.Scope, repo pull.Repo,
 	}
 	now := r.store.Now()
 	_, h.Memory = settle(h.Memory, s, now)
-	return r.decide(ctx, scope, s, h, now)
+	return r.decide(ctx, scope, s, h, now, func(ctx context.Context, base string) (pull.Turn, error) {
+		return r.store.Turn(ctx, s.Repo.ID, base)
+	})
 }
 
 // plan turns a decision into what is written down before anything is done: the difference between what is wanted and
@@ -300,6 +328,11 @@ func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision,
 			res.Again = sooner(res.Again, p.store.Now().Add(time.Second))
 		case a.Kind == pull.Merge:
 			res.Again = sooner(res.Again, p.store.Now().Add(afterMerge))
+			if m.Turn != "" { // the push to the base wakes those that wait for it: they should find it free
+				if err := p.store.EndTurn(ctx, p.claim, m.Turn); err != nil {
+					return pull.PassResult{}, err
+				}
+			}
 		case a.Command != "" && a.Kind != pull.React:
 			res.Again = sooner(res.Again, p.store.Now()) // to say so beneath the comment
 		}
