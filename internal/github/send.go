@@ -369,7 +369,7 @@ func unanswered(f *pull.Fault) bool {
 // requests are the names of all requests over REST, as the metrics call them.
 var requests = []string{
 	"app.get", "assignee.add", "assignee.remove", "branch.update", "check.create", "check.update", "checks.rerequest",
-	"comment.create", "hook.config", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find",
+	"comment.create", "comment.delete", "hook.config", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find",
 	"installation.list", "installation.repositories", "installation.token", "label.add", "label.create", "label.get",
 	"label.remove", "limits.get", "merge", "pull.get", "pull.update", "pulls.list", "ref.delete", "ref.get", "ref.update",
 	"repository.get", "repository.survey", "review.create", "review.dismiss", "reviewer.add", "reviewer.remove", "reviewers.list",

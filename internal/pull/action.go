@@ -59,13 +59,14 @@ const (
 	Retarget     ActionKind = "base"            // target: the number of another pull request; Branch: its new base
 	DeleteBranch ActionKind = "branch.delete"   // target: the branch; SHA is where it has to be
 	WriteComment ActionKind = "comment"         // target: what it is about; Body ends in its marker
+	DropComment  ActionKind = "comment.delete"  // target: the id of a comment of ours of which there is an older copy
 	React        ActionKind = "reaction"        // target: the comment's node id and the reaction: "IC_x:+1"; repeating it changes nothing
 )
 
 // ActionKinds lists every kind, in the order in which a pass carries actions out.
 var ActionKinds = []ActionKind{
 	RemoveLabel, AddLabel, AskReview, UnaskReview, Assign, Unassign, Retitle, MarkReady, MarkDraft, Approve, Unapprove, SetReport,
-	Rerun, UpdateBranch, Dequeue, Enqueue, Merge, Close, Reopen, Retarget, DeleteBranch, WriteComment, React,
+	Rerun, UpdateBranch, Dequeue, Enqueue, Merge, Close, Reopen, Retarget, DeleteBranch, WriteComment, DropComment, React,
 }
 
 // Repeatable reports whether sending the action twice does the same as sending it once. What is not repeatable is
@@ -73,7 +74,7 @@ var ActionKinds = []ActionKind{
 func (a Action) Repeatable() bool {
 	switch a.Kind {
 	case AddLabel, RemoveLabel, DeleteBranch, AskReview, UnaskReview, Assign, Unassign, Retitle, MarkReady, MarkDraft, Unapprove,
-		Dequeue, Retarget, React:
+		Dequeue, Retarget, DropComment, React:
 		return true
 	case SetReport:
 		return a.Report != nil && (a.Report.ID != 0 || a.Report.Digest == "") // a status, or an update of a known check run
@@ -84,12 +85,20 @@ func (a Action) Repeatable() bool {
 // Marker is the line that ends a comment or a review of ours, and by which it is found again: nobody sees it.
 func Marker(target string) string { return "<!-- pr-manager:" + target + " -->" }
 
-// Marked reports whether a text is the one with the target's marker: its last line, so that quoting it is not it.
-func Marked(body, target string) bool {
+// MarkOf is what a text's marker says it is about; "" when it has none.
+func MarkOf(body string) string {
 	body = strings.TrimRight(body, " \t\r\n")
-	rest, ends := strings.CutSuffix(body, Marker(target))
-	return ends && (rest == "" || strings.HasSuffix(rest, "\n"))
+	line := body[strings.LastIndexByte(body, '\n')+1:]
+	target, begins := strings.CutPrefix(line, "<!-- pr-manager:")
+	target, ends := strings.CutSuffix(target, " -->")
+	if !begins || !ends {
+		return ""
+	}
+	return target
 }
+
+// Marked reports whether a text is the one with the target's marker: its last line, so that quoting it is not it.
+func Marked(body, target string) bool { return target != "" && MarkOf(body) == target }
 
 // StatusLimit is how many characters of a description GitHub keeps in a commit status.
 const StatusLimit = 140

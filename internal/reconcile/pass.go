@@ -189,6 +189,13 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 		return plan, nil
 	}
 	plan.Actions, plan.Commands = slices.Clone(d.Actions), d.Commands
+	if _, speaks := notice.Report(s, d.Verdict, ""); speaks {
+		for _, a := range spares(s) {
+			if _, _, held := m.Withheld(a, p.store.Now()); !held {
+				plan.Actions = append(plan.Actions, a)
+			}
+		}
+	}
 	for i := range plan.Actions {
 		plan.Actions[i].Why = notice.Why(d.Verdict, plan.Actions[i])
 	}
