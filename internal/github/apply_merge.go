@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,8 +27,8 @@ func (w write) merge() *pull.Fault {
 		Title   string           `json:"commit_title,omitempty"`
 		Message *string          `json:"commit_message,omitempty"`
 	}{SHA: w.a.SHA, Method: w.a.Method, Title: w.a.Title}
-	if w.a.Title != "" || w.a.Body != "" {
-		body.Message = &w.a.Body // an empty one too: without it GitHub would write one
+	if w.a.Body != "" || w.a.Blank {
+		body.Message = &w.a.Body // without it GitHub writes one
 	}
 	var got gh.PullRequestMergeResult
 	f := w.send("merge", http.MethodPut, w.path("pulls", strconv.Itoa(w.s.Number), "merge"), body, &got)
@@ -42,9 +43,9 @@ func (w write) merge() *pull.Fault {
 
 // mergeRefusal tells apart what GitHub says with 405 and 409; there are only sentences to go by.
 //
-// Only what a change of settings alone can turn is refused. Everything else (the base moved, mergeability is being
-// computed, a check or a review that GitHub requires is missing) passes: by itself or by what other people do, and
-// that must not find the merge put off for hours. A 409 means that the head is not the commit we named.
+// Only what a change of settings, of the method or of the head alone can turn is refused. Everything else (the base moved,
+// mergeability is being computed, a check or a review that GitHub requires is missing) passes: by itself or by what other
+// people do, and that must not find the merge put off for hours. A 409 means that the head is not the commit we named.
 func mergeRefusal(status int, message string) pull.FaultClass {
 	m := strings.ToLower(message)
 	switch {
@@ -52,10 +53,21 @@ func mergeRefusal(status int, message string) pull.FaultClass {
 		return pull.FaultPassing
 	case status == http.StatusConflict:
 		return pull.FaultMoved
-	case strings.Contains(m, "not authorized"), strings.Contains(m, "are not allowed on this repository"), strings.Contains(m, "merge queue"):
+	case slices.ContainsFunc(lastingRefusals, func(words string) bool { return strings.Contains(m, words) }):
 		return pull.FaultRefused
 	}
 	return pull.FaultPassing
+}
+
+// lastingRefusals are words of GitHub's sentences about what time does not change, in small letters: "You're not authorized to
+// push to this branch", "Squash merges are not allowed on this repository", "Merge method rebase merging is not allowed on this
+// repository", "Repository rule violations found: Changes must be made through the merge queue", "Rebase merges cannot be
+// automatically signed by GitHub", "This branch can't be rebased", "This branch must not contain merge commits", "Commits must
+// have verified signatures", "Cannot change this locked branch" and "refusing to allow a GitHub App to create or update
+// workflow … without `workflows` permission".
+var lastingRefusals = []string{
+	"not authorized", "not allowed on this repository", "not an allowed merge method", "merge queue", "cannot be automatically signed", "can't be rebased",
+	"must not contain merge commits", "verified signatures", "locked branch", "refusing to allow",
 }
 
 // fastForward moves the base branch to the very commit that was decided on, if that contains it. GitHub then finds the pull

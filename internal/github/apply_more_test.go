@@ -63,6 +63,8 @@ func TestActionsStepByStep(t *testing.T) {
 	coloured := pull.Action{Kind: pull.AddLabel, Target: "bug", Color: "d73a4a", Description: "It is broken"}
 	ff := at(pull.Action{Kind: pull.Merge, Method: pull.FastForward})
 	squash := at(pull.Action{Kind: pull.Merge, Method: pull.Squash, Title: "Do it (#7)", Body: ""})
+	blank := squash
+	blank.Blank = true
 	update, rebase := at(pull.Action{Kind: pull.UpdateBranch, Method: pull.MergeCommit}), at(pull.Action{Kind: pull.UpdateBranch, Method: pull.Rebase})
 	enqueue, dequeue := at(pull.Action{Kind: pull.Enqueue}), at(pull.Action{Kind: pull.Dequeue})
 	approve := at(pull.Action{Kind: pull.Approve, Body: "Fine.\n\n<!-- pr-manager:x -->"})
@@ -164,7 +166,8 @@ func TestActionsStepByStep(t *testing.T) {
 		{"dequeue", dequeue, []step{mutation("Dequeue", `{"pull":"PR_7"}`, done)}, 0, "", ""},
 		{"dequeue what is not queued", dequeue, []step{mutation("Dequeue", `{"pull":"PR_7"}`, refused("UNPROCESSABLE", "Pull request is not in the queue"))}, 0, "", ""},
 
-		{"squash with a title and no body", squash, []step{rest("PUT", pulls+"/merge", `{"sha":"aaaa","merge_method":"squash","commit_title":"Do it (#7)","commit_message":""}`, 200, `{"merged":true}`)}, 0, "", ""},
+		{"squash with a title, and the body left to GitHub", squash, []step{rest("PUT", pulls+"/merge", `{"sha":"aaaa","merge_method":"squash","commit_title":"Do it (#7)"}`, 200, `{"merged":true}`)}, 0, "", ""},
+		{"squash with a title and no body", blank, []step{rest("PUT", pulls+"/merge", `{"sha":"aaaa","merge_method":"squash","commit_title":"Do it (#7)","commit_message":""}`, 200, `{"merged":true}`)}, 0, "", ""},
 		{"fast-forward", ff, []step{
 			rest("GET", pulls, "", 200, open),
 			rest("PATCH", "/git/refs/heads/main", `{"sha":"aaaa","force":false}`, 200, `{}`),

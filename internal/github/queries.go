@@ -59,6 +59,7 @@ query ` + name + `($owner: String!, $name: String!, $number: Int!, $policy: Stri
       baseRefOid
       baseRef { target { oid } }
       isCrossRepository
+      isMergeQueueEnabled
       mergeable
       mergeStateStatus
       additions

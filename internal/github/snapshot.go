@@ -122,12 +122,13 @@ func (l *look) once() (s pull.Snapshot, again bool, f *pull.Fault) {
 		CreatedAt: p.CreatedAt.UTC(),
 		UpdatedAt: p.UpdatedAt.UTC(),
 
-		Head:      pull.Branch{Name: p.HeadRefName, SHA: p.HeadRefOid},
-		Base:      pull.Branch{Repo: r.repo(), Name: p.BaseRefName, SHA: p.BaseRefOid},
-		Fork:      p.IsCrossRepository,
-		Mergeable: mergeable(p.Mergeable),
-		Behind:    p.MergeStateStatus == "BEHIND",
-		Blocked:   p.MergeStateStatus == "BLOCKED",
+		Head:       pull.Branch{Name: p.HeadRefName, SHA: p.HeadRefOid},
+		Base:       pull.Branch{Repo: r.repo(), Name: p.BaseRefName, SHA: p.BaseRefOid},
+		Fork:       p.IsCrossRepository,
+		MergeQueue: p.IsMergeQueueEnabled,
+		Mergeable:  mergeable(p.Mergeable),
+		Behind:     p.MergeStateStatus == "BEHIND",
+		Blocked:    p.MergeStateStatus == "BLOCKED",
 
 		Additions:    p.Additions,
 		Deletions:    p.Deletions,
@@ -511,6 +512,7 @@ type (
 		HeadRef, BaseRef            *struct{ Target *struct{ OID pull.SHA } }
 		HeadRepository              *repository
 		IsCrossRepository           bool
+		IsMergeQueueEnabled         bool
 		Mergeable, MergeStateStatus string
 		Additions, Deletions        int
 		ChangedFiles                int

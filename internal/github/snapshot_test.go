@@ -52,7 +52,7 @@ func TestSnapshot(t *testing.T) {
 				{ID: 4000000001, Author: mona, CanWrite: true, State: pull.Approved, Commit: "aaaa", SubmittedAt: sec(3)},
 				{ID: 4000000002, Author: ghost, State: pull.ChangesRequested, Commit: "a0a0", SubmittedAt: sec(2)},
 			},
-			Milestone: "v1", Assignees: []pull.Actor{mona}, CommitCount: 3,
+			Milestone: "v1", Assignees: []pull.Actor{mona}, CommitCount: 3, MergeQueue: true,
 			ReviewRequests: []pull.ReviewRequest{
 				{Team: "octo/crew", ByOwners: true}, {Who: hubot}, {Who: pull.Actor{ID: 4, Login: "copilot[bot]", Type: pull.Bot}},
 			},

@@ -78,7 +78,7 @@ func finish(s string) string {
 }
 
 // sections word the reasons of one section of the policy each, in a file of their own; "" is not theirs.
-var sections = []func(policy.Reason) string{conditionClause, reviewerClause, approvalClause, commandClause, ruleClause}
+var sections = []func(policy.Reason) string{conditionClause, reviewerClause, approvalClause, commandClause, checkClause, mergeClause, ruleClause}
 
 // clause says one reason without a capital and a full stop, so that several make one sentence.
 func clause(r policy.Reason) string {
@@ -111,7 +111,11 @@ func clause(r policy.Reason) string {
 		return "closed without being merged"
 
 	case policy.ReadyToMerge:
-		return "ready; merging with " + string(r.Method)
+		s := "ready; merging with " + string(r.Method)
+		if len(r.Names) > 0 {
+			s += " (passed without saying that all is well: " + names(r.Names) + ")"
+		}
+		return s
 	case policy.Merging:
 		return "merged a moment ago; GitHub does not show it yet"
 	case policy.IsDraft:
@@ -137,7 +141,11 @@ func clause(r policy.Reason) string {
 	case policy.NoMethodAllowed:
 		return "the repository allows no way of merging, which an administrator can change"
 	case policy.GitHubRules:
-		return "all that the policy asks for is there, but GitHub's own rules (branch protection or rulesets) hold it back"
+		s := "all that the policy asks for is there, but GitHub's own rules (branch protection or rulesets) hold it back"
+		if why := plain(r.Text, maxText); why != "" {
+			s += "; which of them can't be seen: " + why
+		}
+		return s
 	case policy.Refused:
 		s := "GitHub refused this lately"
 		if words := plain(r.Text, maxText); words != "" {
@@ -229,12 +237,17 @@ func Why(v policy.Verdict, a pull.Action) string {
 		switch a.Kind {
 		case pull.AddLabel, pull.RemoveLabel:
 			match = rule.Section == "labels" && rule.Name == a.Target
-		case pull.Merge:
+		case pull.Merge, pull.Enqueue, pull.Dequeue, pull.UpdateBranch:
 			match = rule.Section == "merge" && rule.Name == ""
-		case pull.DeleteBranch:
+		case pull.DeleteBranch, pull.Retarget:
 			match = rule.Section == "merge" && rule.Name != ""
 		case pull.AskReview:
 			match = rule.Section == "reviewers" && askedBecause(rule, a) != ""
+		}
+		for _, r := range rule.Why {
+			if r.Code == policy.RuleEffect && r.Verb == string(a.Kind) && r.Text == a.Target || r.Code == policy.RuleWithdraws && a.Kind == pull.Unapprove {
+				return finish(clause(r))
+			}
 		}
 		if !match {
 			continue
@@ -250,7 +263,7 @@ func Why(v policy.Verdict, a pull.Action) string {
 				}
 				done = strings.TrimSuffix(done, ".") + ": its condition (" + plain(rule.Condition.Text, maxText) + ")" + verb + "."
 			}
-		case a.Kind == pull.Merge:
+		case a.Kind == pull.Merge || a.Kind == pull.Enqueue || a.Kind == pull.UpdateBranch:
 			if rule.Condition != nil {
 				done = strings.TrimSuffix(done, ".") + ": " + plain(rule.Condition.Text, maxText) + " holds."
 			}
@@ -342,6 +355,12 @@ func people(who []string) string {
 			w = "someone with write access"
 		case policy.WhoTriage:
 			w = "someone who may set labels"
+		case policy.WhoReader:
+			w = "everybody who can read the repository"
+		case policy.WhoMaintainer:
+			w = "someone who maintains the repository"
+		case policy.WhoCodeOwner:
+			w = "an owner of the changed files"
 		case policy.WhoAdmin:
 			w = "an administrator of the repository"
 		case policy.WhoPolicy:

@@ -58,6 +58,9 @@ func lasting(v policy.Verdict) policy.Verdict {
 		if rules[i].Section != "labels" { // labels depend on the head, and a new head has a new report
 			rules[i].Condition = lastingNode(rules[i].Condition)
 		}
+		if rules[i].Section == "reviewers" {
+			rules[i] = lastingReviewers(rules[i])
+		}
 	}
 	v.Rules = rules
 	return v
@@ -115,7 +118,7 @@ func colour(v policy.Verdict) pull.ReportState {
 		case policy.NoMergeRule:
 			state = pull.ReportGood
 		case policy.Conflict, policy.ChecksFailed, policy.ChangesRequested, policy.ConditionError, policy.MethodNotAllowed,
-			policy.NoMethodAllowed, policy.CannotWrite, policy.Archived, policy.DefaultsGone, policy.DefaultsBroken, policy.HeadGone:
+			policy.NoMethodAllowed, policy.CannotWrite, policy.Archived, policy.DefaultsGone, policy.DefaultsBroken, policy.HeadGone, policy.CheckNotStarted, policy.CheckForged:
 			return pull.ReportBad
 		}
 	}

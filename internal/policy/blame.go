@@ -72,6 +72,8 @@ func blameLeaf(n *Node, want bool, f *facts) []Reason {
 				return []Reason{f.draft()}
 			case name == "pr.conflicting" && !want:
 				return []Reason{f.conflict()}
+			case name == "pr.behind" && !want:
+				return []Reason{f.behind()}
 			}
 		}
 		if app, name, ok := checkOf(e); ok && want {
@@ -175,21 +177,6 @@ func distinct[T any](list []T) []T {
 			seen[k] = true
 			out = append(out, v)
 		}
-	}
-	return out
-}
-
-func (f *facts) notGreen() []Reason {
-	failed, pending := f.checks(pull.CheckFailed), f.checks(pull.CheckPending)
-	var out []Reason
-	if len(failed) > 0 {
-		out = append(out, Reason{Code: ChecksFailed, Names: failed, SHA: f.s.Head.SHA, Who: who(f.s.Author)})
-	}
-	if len(pending) > 0 {
-		out = append(out, Reason{Code: ChecksPending, Names: pending, SHA: f.s.Head.SHA})
-	}
-	if out == nil {
-		out = append(out, Reason{Code: ChecksMissing, SHA: f.s.Head.SHA})
 	}
 	return out
 }

@@ -199,6 +199,8 @@ func effect(o Outcome) string {
 		return string(LabelOn)
 	case LabelRemove, LabelOff:
 		return string(LabelOff)
+	case RuleDoes:
+		return string(RuleDone)
 	}
 	return string(o)
 }

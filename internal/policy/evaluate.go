@@ -33,7 +33,7 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 	d := decider{e: e, p: e.Policy, s: &s, was: m, now: now}
 	d.next = m
 	d.next.Intents, d.next.Commands, d.next.Heads = nil, nil, nil
-	d.next.Looks = 0
+	d.next.Looks, d.next.Turn = 0, ""
 	d.next.Labels = map[string]pull.LabelMemory{}
 	maps.Copy(d.next.Labels, m.Labels)
 	d.v = Verdict{Policy: e.Source, Head: s.Head.SHA}
@@ -59,11 +59,14 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 		// The defaults that can't be read may have said dry-run.
 		d.v.Would, d.actions = d.actions, nil
 	}
+	if s.Archived {
+		d.actions = nil // GitHub takes no writes there, and says so of each
+	}
 	d.v.Actions = d.actions
 	if d.f != nil && !d.f.again.IsZero() {
 		d.lookAt(d.f.again)
 	}
-	out := Decision{Verdict: d.v, Actions: d.actions, Commands: d.commanded, Memory: d.next, Again: d.again}
+	out := Decision{Verdict: d.v, Actions: d.actions, Commands: d.commanded, Replies: d.replies, Memory: d.next, Again: d.again}
 	if d.f != nil {
 		out.Needs = pull.SortNeeds(d.f.needs)
 	}
@@ -87,8 +90,13 @@ type decider struct {
 	v         Verdict
 	actions   []pull.Action
 	commanded []pull.Command
+	replies   []Reply
+	asked     map[string]pull.Action // labels, in lower case, that a command is about to put on or take off
 	next      pull.Memory
 	again     time.Time
+
+	merging   *ask // a rule of the section rules asks for the merge
+	turnTaken bool // it is this pull request's turn to be brought up to date
 }
 
 // lookAt asks for a look at t, unless one is wanted sooner.
@@ -117,6 +125,7 @@ func (d *decider) decide() {
 	if d.optedOut() {
 		return
 	}
+	d.f.heads = d.was.Heads
 	d.commands()
 	switch d.v.State {
 	case Merged:
@@ -175,10 +184,30 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 	takenByOther := l.TakenBy.ID != 0 && !l.TakenBy.Same(d.s.Us)
 	last := d.lastWrite(rule.name)
 
+	// What somebody asks for in a comment goes before the condition, and is theirs from then on.
+	if a, ok := d.asked[strings.ToLower(rule.name)]; ok {
+		out.Outcome, out.Why = LabelAdd, []Reason{{Code: LabelAsked, Label: rule.name, By: mem.Asked}}
+		if a.Kind == pull.RemoveLabel {
+			out.Outcome = LabelRemove
+		}
+		d.v.Rules = append(d.v.Rules, out)
+		return false
+	}
+	if last.Action.Command != "" && last.Status == pull.Done && l.Present == (last.Action.Kind == pull.RemoveLabel) && d.now.Before(last.DoneAt.Add(settle)) &&
+		!(setByOther && l.SetAt.After(last.StartedAt)) && !(takenByOther && l.TakenAt.After(last.StartedAt)) {
+		out.Outcome, out.Why = LabelSettling, []Reason{{Code: LabelWritten, Label: rule.name}}
+		d.lookAt(last.DoneAt.Add(settle))
+		d.v.Rules = append(d.v.Rules, out)
+		return false
+	}
+	if mem.Asked != "" && l.Present == mem.KeptOff {
+		mem.Asked = "" // somebody has done otherwise since
+	}
+
 	// Whose is it? With a personal token the account alone proves nothing: the service shares it with a person. An App's
 	// is nobody else's, also where the ledger knows nothing of it, because it was restored from an earlier backup.
 	switch {
-	case setByOther:
+	case setByOther, mem.Asked != "":
 		mem.Ours = false
 	case l.Present && l.SetBy.Same(d.s.Us) && !d.s.AsApp && !last.DoneAt.IsZero() && l.SetAt.After(last.DoneAt.Add(settle)):
 		mem.Ours = false // long after the service did: by the person whose token it uses
@@ -198,7 +227,9 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 		awaitsMergeability = slices.ContainsFunc(out.Why, func(r Reason) bool { return r.Code == MergeableUnknown })
 
 	case cond.Result == False:
-		mem.KeptOff = false
+		if mem.KeptOff {
+			mem.KeptOff, mem.Asked = false, ""
+		}
 		if takenByOther && l.TakenAt.After(mem.Released) {
 			mem.Released = l.TakenAt
 		}
@@ -210,7 +241,11 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 			out.Outcome, out.Why = LabelRemove, []Reason{{Code: DoesNotHold, Label: rule.name}}
 			d.turn(&out, remove, last)
 		default:
-			out.Outcome, out.Why = LabelLeft, []Reason{{Code: LabelSetByOther, Label: rule.name, By: l.SetBy.Login, Who: []string{WhoTriage}}}
+			by := l.SetBy.Login
+			if mem.Asked != "" {
+				by = mem.Asked
+			}
+			out.Outcome, out.Why = LabelLeft, []Reason{{Code: LabelSetByOther, Label: rule.name, By: by, Who: []string{WhoTriage}}}
 		}
 
 	case l.Present:
@@ -233,7 +268,7 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 			mem.KeptOff, mem.Ours = true, false
 		}
 		if mem.KeptOff {
-			r := Reason{Code: LabelTakenByOther, Label: rule.name, Who: []string{WhoTriage}}
+			r := Reason{Code: LabelTakenByOther, Label: rule.name, By: mem.Asked, Who: []string{WhoTriage}}
 			if takenByOther {
 				r.By = l.TakenBy.Login
 			}
@@ -284,139 +319,12 @@ func (d *decider) want(rule *Rule, a pull.Action) bool {
 	return true
 }
 
-// merge decides whether to merge, and if not, says everything that is missing.
-func (d *decider) merge(look bool) {
-	rule := d.p.merge
-	if rule == nil {
-		d.v.State = Waiting
-		d.v.Reasons = []Reason{{Code: NoMergeRule, Who: []string{WhoWriter}}}
-		if d.e.hold != nil {
-			d.v.Reasons = []Reason{*d.e.hold}
-		}
-		d.look(look)
-		return
-	}
-	out := Rule{Section: "merge", Pos: rule.pos, Outcome: MergeWaits, Condition: rule.when.evaluate(d.f)}
-	method, reasons := d.obstacles()
-	reasons = append(reasons, blame(out.Condition, true, d.f)...)
-	// That mergeability is unknown is worth a word only where nothing else is missing: beside anything else, it will be
-	// known by then, and a report that mentions it would be written twice after every push.
-	reasons = slices.DeleteFunc(reasons, func(r Reason) bool { return r.Code == MergeableUnknown })
-	if len(reasons) == 0 && d.s.Mergeable != pull.MergeableClean {
-		reasons = []Reason{{Code: MergeableUnknown}} // a conflict is among the obstacles
-	}
-	if out.Condition.Result != True && len(reasons) == 0 {
-		// Unreachable unless blame misses a way to be false; never merge on a condition that does not hold.
-		reasons = []Reason{{Code: ConditionFalse, Text: out.Condition.Text, Who: []string{WhoPolicy}}}
-	}
-	reasons = sorted(distinct(reasons))
-
-	merge := pull.Action{Kind: pull.Merge, Target: string(d.s.Head.SHA), SHA: d.s.Head.SHA, Method: method}
-	asked, _ := d.was.Intent(pull.Merge, merge.Target)
-	switch {
-	case len(reasons) == 1 && reasons[0].Code == MergeableUnknown:
-		look = true
-	case len(reasons) > 0:
-	case asked.Status == pull.Done && d.now.Before(asked.DoneAt.Add(settle)):
-		d.v.Holds = true
-		reasons = []Reason{{Code: Merging, Method: method, SHA: d.s.Head.SHA}}
-		d.lookAt(asked.DoneAt.Add(settle))
-	case d.s.Blocked:
-		// GitHub's own rules may wait for this service's report, which turns green with this very decision: so look
-		// again soon. Trying anyway would be refused, and a refusal is not repeated for an hour.
-		d.v.Holds = true
-		reasons = []Reason{{Code: GitHubRules, Who: []string{WhoAdmin}}}
-		if d.was.Looks < len(lookAgain) {
-			look = true
-		} else {
-			d.next.Looks = d.was.Looks
-			d.lookAt(d.now.Add(awaitChecks))
-		}
-	default:
-		d.v.Holds = true
-		d.v.State = Ready
-		out.Outcome = MergeNow
-		out.Why = []Reason{{Code: ReadyToMerge, Method: method, SHA: d.s.Head.SHA, Branch: d.s.Base.Name}}
-		if !d.want(&out, merge) {
-			d.v.State = Blocked
-			if in, _ := d.was.Intent(pull.Merge, merge.Target); in.Passing {
-				d.v.State = Waiting
-			}
-		}
-		reasons = out.Why
-	}
-	out.Why = reasons
-	d.v.Rules = append(d.v.Rules, out)
-	d.v.Reasons = reasons
-	if d.v.State == "" {
-		d.v.State = Waiting
-		if slices.ContainsFunc(reasons, func(r Reason) bool { return r.Code.blocks() }) {
-			d.v.State = Blocked
-		}
-	}
-	if hasCode(reasons, ChecksPending, ChecksMissing) {
-		d.lookAt(d.now.Add(awaitChecks))
-	}
-	d.look(look)
-}
-
-// hasCode looks for a code among reasons and their alternatives.
-func hasCode(reasons []Reason, codes ...Code) bool {
-	return slices.ContainsFunc(reasons, func(r Reason) bool {
-		return slices.Contains(codes, r.Code) || hasCode(r.Any, codes...)
-	})
-}
-
 // look asks for the next of a row of ever rarer looks.
 func (d *decider) look(wanted bool) {
 	if wanted {
 		d.next.Looks = d.was.Looks + 1
 		d.lookAt(d.now.Add(lookAfter(d.was.Looks)))
 	}
-}
-
-// obstacles are what keeps a pull request from being merged whatever the policy says, and the method to merge with.
-func (d *decider) obstacles() (pull.MergeMethod, []Reason) {
-	s := d.s
-	var out []Reason
-	if d.e.hold != nil {
-		out = append(out, *d.e.hold)
-	}
-	if s.Archived {
-		out = append(out, Reason{Code: Archived, Who: []string{WhoAdmin}})
-	}
-	if s.Draft {
-		out = append(out, d.f.draft())
-	}
-	if s.Mergeable == pull.MergeableConflict {
-		out = append(out, d.f.conflict())
-	}
-	if s.Head.SHA == "" || s.Base.Name == "" {
-		out = append(out, Reason{Code: HeadGone, Who: who(s.Author)})
-	}
-	switch s.Permission {
-	case pull.PermissionTriage, pull.PermissionRead, pull.PermissionNone:
-		out = append(out, Reason{Code: CannotWrite, By: s.Us.Login, Who: []string{WhoAdmin}})
-	}
-	method := d.p.merge.method
-	switch {
-	case len(s.AllowedMethods) == 0:
-		out = append(out, Reason{Code: NoMethodAllowed, Who: []string{WhoAdmin}})
-	case method == "":
-		for _, m := range []pull.MergeMethod{pull.Squash, pull.MergeCommit, pull.Rebase} {
-			if slices.Contains(s.AllowedMethods, m) {
-				method = m
-				break
-			}
-		}
-	case !slices.Contains(s.AllowedMethods, method):
-		var allowed []string
-		for _, m := range s.AllowedMethods {
-			allowed = append(allowed, string(m))
-		}
-		out = append(out, Reason{Code: MethodNotAllowed, Method: method, Names: allowed, Who: []string{WhoAdmin, WhoPolicy}})
-	}
-	return method, out
 }
 
 // sorted puts what a person has to change before what only has to be waited for.
@@ -432,39 +340,6 @@ func sorted(reasons []Reason) []Reason {
 	}
 	slices.SortStableFunc(reasons, func(a, b Reason) int { return rank(a) - rank(b) })
 	return reasons
-}
-
-// branch deletes the head branch of a pull request that the service has merged.
-func (d *decider) branch() {
-	if d.p.merge == nil || !d.p.merge.deleteBranch {
-		return
-	}
-	s := d.s
-	out := Rule{Section: "merge", Name: "delete-branch", Pos: d.p.merge.pos, Outcome: BranchKept}
-	merged, _ := d.was.Intent(pull.Merge, string(s.Head.SHA))
-	ours := merged.Status == pull.Done || merged.Status == pull.Executing ||
-		d.s.AsApp && s.MergedBy.Same(s.Us) // by a ledger that is gone
-	why := Reason{Branch: s.Head.Name}
-	switch {
-	case s.HeadBranchTip == "":
-		why.Code = BranchIsDeleted
-	case !ours || (s.MergedBy.ID != 0 && s.Us.ID != 0 && !s.MergedBy.Same(s.Us)):
-		why.Code, why.By = BranchNotOurs, s.MergedBy.Login
-	case s.Fork:
-		why.Code = BranchOfFork
-	case s.Head.Name == "" || s.Head.Name == s.Base.Name || s.Head.Name == s.DefaultBranch:
-		why.Code = BranchProtected
-	case s.HeadBranchTip != s.Head.SHA:
-		why.Code = BranchMoved
-	default:
-		why.Code = BranchUnused
-		out.Outcome = BranchDelete
-	}
-	out.Why = []Reason{why}
-	if out.Outcome == BranchDelete {
-		d.want(&out, pull.Action{Kind: pull.DeleteBranch, Target: s.Head.Name, SHA: s.Head.SHA})
-	}
-	d.v.Rules = append(d.v.Rules, out)
 }
 
 // identity is a key under which equal values meet.

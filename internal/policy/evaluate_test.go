@@ -43,6 +43,7 @@ func world(change ...func(*pull.Snapshot)) pull.Snapshot {
 		Additions: 20, Deletions: 5, ChangedFiles: 2, Files: []pull.File{{Path: "src/door.go"}, {Path: "docs/door.md"}},
 		Reviews: []pull.Review{{ID: 1, Author: bob, CanWrite: true, State: pull.Approved, Commit: head}},
 		Checks:  []pull.Check{{ID: 1, AppID: 9, App: "ci", Name: "build", State: pull.CheckPassed}},
+		Known:   pull.Lookups{Rules: &pull.Rules{}, Dependents: &pull.Pulls{}},
 	}
 	for _, c := range change {
 		c(&s)
@@ -98,7 +99,7 @@ func TestMerge(t *testing.T) {
 		again   time.Duration // after noon; 0: none
 	}{
 		{name: "all is well", state: Ready, codes: "ready", actions: merges},
-		{name: "no check yet", change: func(s *pull.Snapshot) { s.Checks = nil }, state: Waiting, codes: "checks_missing", again: awaitChecks},
+		{name: "no check yet", change: func(s *pull.Snapshot) { s.Checks = nil }, state: Waiting, codes: "checks_missing", again: neverStarted},
 		{name: "no check expected", policy: mergeWhenGreen + "checks: { none-expected: true }\n", change: func(s *pull.Snapshot) { s.Checks = nil }, state: Ready, codes: "ready", actions: merges},
 		{name: "no check expected and one failed", policy: mergeWhenGreen + "checks: { none-expected: true }\n", change: func(s *pull.Snapshot) { s.Checks[0].State = pull.CheckFailed }, state: Blocked, codes: "checks_failed"},
 		{name: "a check pending", change: func(s *pull.Snapshot) { s.Checks[0].State = pull.CheckPending }, state: Waiting, codes: "checks_pending", again: awaitChecks},

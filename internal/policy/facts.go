@@ -170,7 +170,8 @@ type facts struct {
 	p     *Policy
 	was   *pull.Memory // with what commands have put in force
 	now   time.Time
-	needs []pull.Need // that a result has turned out to depend on
+	heads []pull.HeadAt // since when the head is where it is
+	needs []pull.Need   // that a result has turned out to depend on
 
 	again time.Time // when a result that depends on the time may change
 
@@ -291,18 +292,6 @@ func (f *facts) checks(state pull.CheckState) []string {
 		}
 	}
 	return names
-}
-
-func (f *facts) green() bool {
-	if len(f.latest) == 0 {
-		return f.p.checks != nil && f.p.checks.noneExpected
-	}
-	for _, c := range f.latest {
-		if c.State != pull.CheckPassed {
-			return false
-		}
-	}
-	return true
 }
 
 // opinions are the reviews of a pull request, boiled down to what each person thinks now.

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,9 +116,31 @@ func done(s pull.Snapshot, m pull.Memory, d Decision, at time.Time) (pull.Snapsh
 			labels[a.Target] = l
 			set(&s, a.Target, a.Kind == pull.AddLabel, us, at)
 		case pull.Merge:
-			s.State, s.MergedBy, s.MergeSHA, s.Mergeable = pull.Merged, us, "ccccccc", pull.MergeableUnknown
+			s.State, s.Queued, s.MergedBy, s.MergeSHA, s.Mergeable = pull.Merged, nil, us, "ccccccc", pull.MergeableUnknown
 		case pull.DeleteBranch:
 			s.HeadBranchTip = ""
+		case pull.Approve:
+			s.Reviews = append(slices.Clone(s.Reviews), pull.Review{ID: 77, Author: us, CanWrite: true, State: pull.Approved, Commit: a.SHA})
+		case pull.Unapprove:
+			s.Reviews = append(slices.Clone(s.Reviews), pull.Review{ID: 77, Author: us, State: pull.Dismissed, Commit: a.SHA})
+		case pull.MarkReady, pull.MarkDraft:
+			s.Draft = a.Kind == pull.MarkDraft
+		case pull.WriteComment:
+			s.Comments = append(slices.Clone(s.Comments), pull.Comment{Author: us, Body: a.Body})
+		case pull.Assign:
+			s.Assignees = append(slices.Clone(s.Assignees), pull.Actor{Login: a.Target})
+		case pull.AskReview:
+			s.ReviewRequests = append(slices.Clone(s.ReviewRequests), pull.ReviewRequest{Who: pull.Actor{Login: a.Target}})
+		case pull.Close:
+			s.State = pull.Closed
+		case pull.Enqueue:
+			s.Queued = &pull.QueueEntry{Position: 1, State: "queued", By: us}
+		case pull.Dequeue:
+			s.Queued = nil
+		case pull.Retarget:
+			s.Known.Dependents = &pull.Pulls{}
+		case pull.UpdateBranch:
+			s.Behind, s.BaseBranchTip = false, older
 		}
 	}
 	m.Labels, m.Intents = labels, intents
@@ -213,6 +236,122 @@ func TestNeverMerges(t *testing.T) {
 		}
 		if len(d.Verdict.Reasons) == 0 {
 			t.Fatalf("no reason for %s", d.Verdict.State)
+		}
+	})
+}
+
+// askedFor has every way of being asked for a merge, and of going about it.
+const askedFor = `
+version: 1
+checks: { required: [a, { name: b, app: ci }] }
+merge:
+  if: approved && checks.green
+  label: [trivial, hold]
+  command: true
+  method: [{ if: pr.fork, method: rebase }, { if: pr.lines > 100, method: fast-forward }, squash]
+  title: pull-request
+  body: commits
+  update: merge
+  delete-branch: true
+`
+
+// known are answers to whatever may be asked, likely and unlikely.
+func known(t *rapid.T, s *pull.Snapshot) {
+	yes := func(name string) bool { return rapid.IntRange(1, 4).Draw(t, name) == 1 }
+	s.AsApp, s.MergeQueue = yes("as an App"), yes("merge queue")
+	s.BaseBranchTip = rapid.SampledFrom([]pull.SHA{older, head, ""}).Draw(t, "tip")
+	if rapid.Bool().Draw(t, "all is well") { // by chance it hardly ever is
+		s.Draft, s.Archived, s.FilesTruncated, s.LabelsTruncated, s.ReviewsTruncated, s.ChecksTruncated = false, false, false, false, false, false
+		s.State, s.Mergeable, s.Permission = pull.Open, pull.MergeableClean, pull.PermissionWrite
+		s.AllowedMethods = []pull.MergeMethod{pull.MergeCommit, pull.Squash, pull.Rebase}
+		s.Reviews = []pull.Review{{ID: 1, Author: bob, CanWrite: true, State: pull.Approved, Commit: head}}
+		s.Checks = []pull.Check{{ID: 1, Name: "a", AppID: 1, State: pull.CheckPassed}, {ID: 2, Name: "b", App: "ci", AppID: 1, State: pull.CheckPassed}}
+	}
+	if yes("queued") {
+		s.Queued = &pull.QueueEntry{Position: 1, By: actors().Draw(t, "queued by")}
+	}
+	s.Known = pull.Lookups{
+		Rules: &pull.Rules{
+			MergeQueue: yes("a queue is required"), Linear: yes("linear"), Approvals: rapid.IntRange(0, 2).Draw(t, "approvals"),
+			Checks: []pull.RequiredCheck{{Name: "a", AppID: rapid.Int64Range(0, 2).Draw(t, "app")}}, Conversation: yes("conversation"), Signatures: yes("signatures"),
+		},
+		Dependents: &pull.Pulls{Numbers: rapid.SampledFrom([][]int{nil, nil, {8}}).Draw(t, "dependents")},
+		Commits:    &pull.Commits{List: []pull.Commit{{SHA: head, Parents: []pull.SHA{older}, Message: "x", Author: bob}}},
+		Turn:       &pull.Turn{Number: rapid.SampledFrom([]int{0, 7, 5}).Draw(t, "turn"), Until: noon.Add(time.Hour)},
+		People:     map[string]pull.Person{},
+	}
+	for _, a := range []pull.Actor{us, alice, bob, carol, eve} {
+		s.Known.People[a.Login] = pull.Person{Actor: a, Permission: rapid.SampledFrom([]pull.PermissionLevel{pull.PermissionAdmin, pull.PermissionWrite, pull.PermissionRead}).Draw(t, "level")}
+	}
+}
+
+// orders are what commands may have put in force.
+func orders(t *rapid.T, m *pull.Memory) {
+	if rapid.Bool().Draw(t, "ordered") {
+		m.Merge = &pull.Order{By: bob, SHA: rapid.SampledFrom([]pull.SHA{head, older, ""}).Draw(t, "saw"), At: noon.Add(-time.Minute)}
+	}
+	if rapid.IntRange(1, 4).Draw(t, "held") == 1 {
+		m.Hold = &pull.Order{By: eve}
+	}
+}
+
+// TestMergingLaws: whatever is asked for and whatever GitHub's own rules are, a merge is asked for by somebody who may, is of
+// the head, is not held, and goes where GitHub wants it; one decision does one thing about merging; and it comes to rest.
+func TestMergingLaws(t *testing.T) {
+	p := must(t, askedFor)
+	rapid.Check(t, func(t *rapid.T) {
+		s, m, now := snapshots().Draw(t, "s"), memories().Draw(t, "m"), noon
+		known(t, &s)
+		orders(t, &m)
+		for round := 0; ; round++ {
+			d := p.Evaluate(s, m, now)
+			if len(d.Needs) > 0 {
+				for _, n := range d.Needs {
+					if !s.Answers(n) {
+						t.Fatalf("needs %v, which is answered", n)
+					}
+				}
+				t.Fatalf("needs %v though all of it is answered", d.Needs)
+			}
+			if len(d.Actions) == 0 {
+				break
+			}
+			if round == 6 {
+				t.Fatalf("still wants %v", acted(d.Actions))
+			}
+			ways := 0
+			for _, a := range d.Actions {
+				switch a.Kind {
+				case pull.Merge, pull.Enqueue, pull.UpdateBranch, pull.Dequeue:
+					if ways++; a.SHA != s.Head.SHA || a.Target != string(s.Head.SHA) {
+						t.Fatalf("%s of %s, which is not the head", a.Kind, a.SHA)
+					}
+				}
+				if a.Kind != pull.Merge && a.Kind != pull.Enqueue && a.Kind != pull.UpdateBranch {
+					continue
+				}
+				byLabel := false
+				for _, name := range []string{"trivial", "hold"} {
+					l, ok := s.Has(name)
+					level := s.Known.People[l.SetBy.Login].Permission
+					byLabel = byLabel || ok && l.SetBy.ID != 0 && reaches(level, pull.PermissionWrite) && !(s.AsApp && l.SetBy.Same(us))
+				}
+				byOrder := m.Merge != nil && m.Merge.SHA == head
+				if m.Hold != nil || s.Draft || s.Archived || s.Mergeable != pull.MergeableClean || !byLabel && !byOrder {
+					t.Fatalf("%s, held %v, label %v, order %v of %+v", a.Kind, m.Hold, byLabel, byOrder, s)
+				}
+				if queue := s.MergeQueue || s.Known.Rules.MergeQueue; a.Kind != pull.UpdateBranch && queue != (a.Kind == pull.Enqueue) {
+					t.Fatalf("%s where a queue is required: %v", a.Kind, queue)
+				}
+				if a.Kind == pull.Merge && (s.Behind || s.Blocked) || a.Kind == pull.UpdateBranch && s.Known.Turn.Number == 5 {
+					t.Fatalf("%s though behind %v, blocked %v, the turn is of %d", a.Kind, s.Behind, s.Blocked, s.Known.Turn.Number)
+				}
+			}
+			if ways > 1 {
+				t.Fatalf("wants %v at once", acted(d.Actions))
+			}
+			s, m = done(s, m, d, now)
+			now = now.Add(2 * time.Second)
 		}
 	})
 }

@@ -49,18 +49,6 @@ type labelRule struct {
 	selector
 }
 
-type mergeRule struct {
-	pos          Pos
-	when         *program
-	method       pull.MergeMethod // "" when the file does not say
-	methodPos    Pos
-	deleteBranch bool
-}
-
-type checksRule struct {
-	noneExpected bool
-}
-
 // Labels returns the names of the labels that the policy governs, in the order of the file.
 func (p *Policy) Labels() []string {
 	names := make([]string, len(p.labels))

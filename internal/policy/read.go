@@ -15,8 +15,6 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
-
-	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
 // Bounds of a file. They are far beyond what anyone writes by hand, and keep what a file costs small.
@@ -492,42 +490,6 @@ func (r *reader) label(e entry) labelRule {
 		r.say(e.at, "Give it one of: "+strings.Join(selectorKeys, ", ")+".", "The label %q has no condition.", e.key)
 	}
 	return l
-}
-
-func (r *reader) checks(n ast.Node) *checksRule {
-	c := &checksRule{}
-	entries, _ := r.mapping(n, "checks", checksKeys, false)
-	for _, e := range entries {
-		if e.key == "none-expected" {
-			c.noneExpected = r.truth(e.value, e.key)
-		}
-	}
-	return c
-}
-
-func (r *reader) merge(e entry) *mergeRule {
-	m := &mergeRule{pos: e.at}
-	entries, ok := r.mapping(e.value, "merge", mergeKeys, false)
-	if !ok {
-		return nil
-	}
-	conditioned := false
-	for _, k := range entries {
-		switch k.key {
-		case "if":
-			conditioned = true
-			m.when = r.condition(k)
-		case "method":
-			m.method = pull.MergeMethod(r.oneOf(k.value, "method", string(pull.Squash), string(pull.MergeCommit), string(pull.Rebase)))
-			m.methodPos = r.pos(k.value)
-		case "delete-branch":
-			m.deleteBranch = r.truth(k.value, k.key)
-		}
-	}
-	if !conditioned {
-		r.say(e.at, `For example, "if: approved && checks.green".`, "merge does not say when: it needs the key if.")
-	}
-	return m
 }
 
 // condition reads and compiles CEL. Its problems are placed at the word of the condition that they are about.

@@ -41,16 +41,6 @@ type labelShape struct {
 	Description string `json:"description,omitempty" jsonschema:"maxLength=100" jsonschema_description:"Its description, if the repository does not have the label yet."`
 }
 
-type checksShape struct {
-	NoneExpected bool `json:"none-expected,omitempty" jsonschema_description:"true: nothing reports on this repository's commits, so checks.green holds although there is no check."`
-}
-
-type mergeShape struct {
-	If           condition `json:"if" jsonschema:"required" jsonschema_description:"The condition, in CEL, under which a pull request is merged. Drafts and conflicts are never merged, whatever it says."`
-	Method       string    `json:"method,omitempty" jsonschema:"enum=squash,enum=merge,enum=rebase" jsonschema_description:"How to merge. Without it, the first that the repository allows of squash, merge and rebase."`
-	DeleteBranch bool      `json:"delete-branch,omitempty" jsonschema_description:"true: delete the head branch after the service has merged it, if nothing was pushed to it since."`
-}
-
 // texts is one string or a list of them; ranges the same with plain numbers too; condition is a string or true or false.
 type (
 	texts     []string
@@ -79,6 +69,4 @@ var (
 	fileKeys     = keysOf[fileShape]()
 	selectorKeys = keysOf[selectorShape]()
 	labelKeys    = keysOf[labelShape]()
-	checksKeys   = keysOf[checksShape]()
-	mergeKeys    = keysOf[mergeShape]()
 )

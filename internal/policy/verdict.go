@@ -18,6 +18,8 @@ type Decision struct {
 	Actions []pull.Action
 	// Commands are those that were found or decided on now, to be kept beside the actions that they ask for.
 	Commands []pull.Command
+	// Replies are what is to be answered to comments; their words are made in package notice.
+	Replies []Reply
 	// Needs are what the decision depends on and the snapshot does not have. While there are any it is not final: they are
 	// looked up (Snapshot.Known), and it is made again.
 	Needs []pull.Need
@@ -112,8 +114,15 @@ const (
 	Withheld      Outcome = "withheld" // GitHub refused it lately
 	MergeNow      Outcome = "merge"
 	MergeWaits    Outcome = "waits"
+	MergeQueue    Outcome = "enqueue" // put into GitHub's merge queue
+	MergeDequeue  Outcome = "dequeue" // taken out of it
+	MergeUpdate   Outcome = "update"  // brought up to date with its base
 	BranchDelete  Outcome = "delete"
 	BranchKept    Outcome = "kept"
+	CommandOver   Outcome = "over" // a command that is no longer in force
+	RuleDoes      Outcome = "does" // does something now
+	RuleDone      Outcome = "done" // holds; all that it asks for is done
+	RuleIdle      Outcome = "idle" // does not hold
 )
 
 // Outcomes lists every outcome.
@@ -121,7 +130,7 @@ var Outcomes = slices.Concat(coreOutcomes, reviewerOutcomes)
 
 var coreOutcomes = []Outcome{
 	LabelAdd, LabelRemove, LabelOn, LabelOff, LabelLeft, LabelKeptOff, LabelUnknown, LabelSettling, Withheld,
-	MergeNow, MergeWaits, BranchDelete, BranchKept,
+	MergeNow, MergeWaits, MergeQueue, MergeDequeue, MergeUpdate, BranchDelete, BranchKept, CommandOver, RuleDoes, RuleDone, RuleIdle,
 }
 
 // A Reason is why something is as it is: a code and the facts that its sentence needs. Which fields are set follows from
@@ -146,11 +155,14 @@ type Reason struct {
 
 // Who can unblock, where it is a role and not a login.
 const (
-	WhoWriter = "role:write" // someone with write access
-	WhoTriage = "role:triage"
-	WhoAdmin  = "role:admin"
-	WhoPolicy = "role:policy" // who may change the policy file
-	WhoOwner  = "role:owner"  // who may change the owner's defaults
+	WhoWriter     = "role:write" // someone with write access
+	WhoTriage     = "role:triage"
+	WhoReader     = "role:read"
+	WhoMaintainer = "role:maintain"
+	WhoAdmin      = "role:admin"
+	WhoCodeOwner  = "role:codeowner" // an owner of the changed files
+	WhoPolicy     = "role:policy"    // who may change the policy file
+	WhoOwner      = "role:owner"     // who may change the owner's defaults
 )
 
 // A Code names a reason.
@@ -212,7 +224,7 @@ const (
 )
 
 // Codes lists every code; tests hold that each has its sentence.
-var Codes = slices.Concat(coreCodes, conditionCodes, reviewerCodes, approvalCodes, commandCodes, ruleCodes)
+var Codes = slices.Concat(coreCodes, conditionCodes, reviewerCodes, approvalCodes, commandCodes, checkCodes, mergeCodes, ruleCodes)
 
 var coreCodes = []Code{
 	NoPolicy, PolicyBroken, PolicyUsingLast, DefaultsGone, DefaultsBroken, NoMergeRule, IsMerged, IsClosed,
@@ -229,6 +241,8 @@ func (c Code) blocks() bool {
 	switch c {
 	case IsDraft, Conflict, HeadGone, Archived, CannotWrite, MethodNotAllowed, NoMethodAllowed, ChecksFailed,
 		ChangesRequested, LabelBlocks, ConditionError, DefaultsGone, DefaultsBroken, PolicyBroken:
+		return true
+	case MergeLabelDenied, Held, IsBehind, NotForward, CheckNotStarted, CheckForged, GitHubThreads, GitHubSignatures, GitHubLocked:
 		return true
 	}
 	return false

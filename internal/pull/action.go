@@ -22,6 +22,8 @@ type Action struct {
 	// the new title of a retitle. With a merge, an empty Body beside a Title is an empty body; with neither GitHub writes both.
 	Title string `json:"title,omitempty"`
 	Body  string `json:"body,omitempty"`
+	// Blank: an empty Body is what the merge's message is to have, and is not left to GitHub.
+	Blank bool `json:"blank,omitempty"`
 	// Color (six hex digits) and Description are for a label that the repository does not have yet.
 	Color       string `json:"color,omitempty"`
 	Description string `json:"description,omitempty"`
@@ -164,6 +166,8 @@ type Memory struct {
 	Heads []HeadAt `json:"-"`
 	// Commands are those of the last days, oldest first. They are filled from the table commands, not kept here.
 	Commands []Command `json:"-"`
+	// Turn is the base branch for which this pull request has the turn to be brought up to date; see NeedTurn.
+	Turn string `json:"turn,omitempty"`
 	// Looks counts the passes in a row that found mergeability unknown where it mattered.
 	Looks int `json:"looks,omitempty"`
 	// Intents is the ledger's newest row of each kind and target. It is filled from the ledger, not kept here.
@@ -188,6 +192,9 @@ type LabelMemory struct {
 	Released time.Time `json:"released,omitzero"`
 	// KeptOff: a person took the label off while its condition held; it stays off until the condition has been false.
 	KeptOff bool `json:"kept_off,omitempty"`
+	// Asked is the login of who asked in a comment that it be on, or, with KeptOff, off: it is theirs, though the service's
+	// account has written it.
+	Asked string `json:"asked,omitempty"`
 }
 
 // Intent returns the ledger's row for an action's kind and target.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Need is one more thing that a decision depends on and that is too dear to be read with every snapshot. A decision that
@@ -31,11 +32,12 @@ const (
 	NeedRules      NeedKind = "rules"      // → Lookups.Rules: GitHub's own rules for the base branch
 	NeedDependents NeedKind = "dependents" // → Lookups.Dependents: open pull requests into the head branch
 	NeedAhead      NeedKind = "ahead"      // → Lookups.Ahead: what is before this one in GitHub's merge queue
+	NeedTurn       NeedKind = "turn"       // → Lookups.Turn: the turn to be brought up to date with the base; the store's to give, not GitHub's
 )
 
 // NeedKinds lists every kind.
 var NeedKinds = []NeedKind{
-	NeedPerson, NeedLoad, NeedTeam, NeedFile, NeedCommits, NeedRenames, NeedSame, NeedRules, NeedDependents, NeedAhead,
+	NeedPerson, NeedLoad, NeedTeam, NeedFile, NeedCommits, NeedRenames, NeedSame, NeedRules, NeedDependents, NeedAhead, NeedTurn,
 }
 
 // Lookups are the answers to needs. Each says when it could not be had (Missing), so that nothing is asked for twice and
@@ -51,6 +53,14 @@ type Lookups struct {
 	Rules      *Rules   `json:"rules,omitempty"`      // nil until they were asked for
 	Dependents *Pulls   `json:"dependents,omitempty"` // nil until they were asked for
 	Ahead      *[]Ahead `json:"ahead,omitempty"`      // nil until they were asked for; in the order of the queue
+	Turn       *Turn    `json:"turn,omitempty"`       // nil until it was asked for
+}
+
+// A Turn says which pull request into a base branch is brought up to date now, so that checks run for one that merges and
+// not for all that wait. It ends by itself.
+type Turn struct {
+	Number int       `json:"number"` // 0: nobody's
+	Until  time.Time `json:"until,omitzero"`
 }
 
 // A Person is an account as far as it was looked up.
@@ -152,6 +162,8 @@ func (s *Snapshot) Answers(n Need) bool {
 		return k.Dependents != nil
 	case NeedAhead:
 		return k.Ahead != nil
+	case NeedTurn:
+		return k.Turn != nil
 	}
 	return false
 }

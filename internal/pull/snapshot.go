@@ -76,6 +76,8 @@ type Snapshot struct {
 	Moves []HeadAt `json:"moves,omitempty"`
 	// CommitCount is GitHub's count of the commits that the base does not have.
 	CommitCount int `json:"commit_count,omitempty"`
+	// MergeQueue: only GitHub's own merge queue merges into the base.
+	MergeQueue bool `json:"merge_queue,omitempty"`
 	// Queued is the pull request's place in GitHub's own merge queue; nil while it is not in it.
 	Queued *QueueEntry `json:"queued,omitempty"`
 
@@ -151,6 +153,7 @@ type Commit struct {
 	Author    Actor   `json:"author"`
 	Committer Actor   `json:"committer"`
 	CoAuthors []Actor `json:"co_authors,omitempty"` // the accounts behind its Co-authored-by lines
+	Written   string  `json:"written,omitempty"`    // its author as written in it, "Name <mail>"
 	// Trailers are its Co-authored-by lines as written, "Name <mail>".
 	Trailers []string `json:"trailers,omitempty"`
 	Verified bool     `json:"verified"` // its signature is valid, by GitHub

@@ -64,7 +64,7 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 	var settled []pull.Intent
 	known := hist
 	settled, known.Memory = settle(hist.Memory, snap, now)
-	look, err := p.Reconciler.decide(ctx, p.claim.Scope, snap, known, now)
+	look, err := p.Reconciler.decide(ctx, p.claim.Scope, snap, known, now, p.turn)
 	if err != nil {
 		return p.unseen(err)
 	}
@@ -78,6 +78,12 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 	}
 	if err := p.store.Plan(ctx, p.claim, plan); err != nil {
 		return pull.PassResult{}, fmt.Errorf("write the plan of %s: %w", p.claim.Key, err)
+	}
+	p.countCommands(plan.Commands)
+	if had := hist.Memory.Turn; had != "" && had != look.Decision.Memory.Turn {
+		if err := p.store.EndTurn(ctx, p.claim, had); err != nil {
+			return pull.PassResult{}, err
+		}
 	}
 	return p.carryOut(ctx, snap, look.Decision, plan.Actions, memory, began)
 }
@@ -116,9 +122,20 @@ type Look struct {
 // (who owns a file, then who is in that team, then what they may do), so a few are enough.
 const rounds = 6
 
+// turnLasts is how long a pull request has the turn to be brought up to date: about as long as its checks may take.
+const turnLasts = time.Hour
+
+// turn takes the turn of a base branch for this pass, if nobody else has it.
+func (p *pass) turn(ctx context.Context, base string) (pull.Turn, error) {
+	if p.o.ObserveOnly {
+		return p.store.Turn(ctx, p.claim.Key.RepoID, base)
+	}
+	return p.store.TakeTurn(ctx, p.claim, base, p.store.Now().Add(turnLasts))
+}
+
 // decide resolves the policy, evaluates it, looks up what the decision turns out to need, and makes it again, until it needs
-// nothing more.
-func (r *Reconciler) decide(ctx context.Context, scope pull.Scope, s pull.Snapshot, h pull.History, now time.Time) (Look, error) {
+// nothing more. Everything is GitHub's to tell but whose turn it is.
+func (r *Reconciler) decide(ctx context.Context, scope pull.Scope, s pull.Snapshot, h pull.History, now time.Time, turn func(context.Context, string) (pull.Turn, error)) (Look, error) {
 	eff := r.policies.resolve(s, h)
 	for n := 0; ; n++ {
 		d := eff.Evaluate(s, h.Memory, now)
@@ -127,6 +144,16 @@ func (r *Reconciler) decide(ctx context.Context, scope pull.Scope, s pull.Snapsh
 		}
 		if n == rounds {
 			return Look{}, fmt.Errorf("decide about %s#%d: it still needs %v after %d rounds: a bug in the service", s.Repo.FullName(), s.Number, d.Needs, n)
+		}
+		if i := slices.IndexFunc(d.Needs, func(n pull.Need) bool { return n.Kind == pull.NeedTurn }); i >= 0 {
+			t, err := turn(ctx, d.Needs[i].Name)
+			if err != nil {
+				return Look{}, fmt.Errorf("decide about %s#%d: %w", s.Repo.FullName(), s.Number, err)
+			}
+			s.Known.Turn = &t
+			if d.Needs = slices.Delete(d.Needs, i, i+1); len(d.Needs) == 0 {
+				continue
+			}
 		}
 		var err error
 		if s, err = r.forge.Learn(ctx, scope, s, d.Needs); err != nil {
@@ -143,7 +170,9 @@ func (r *Reconciler) Look(ctx context.Context, scope pull.Scope, repo pull.Repo,
 	}
 	now := r.store.Now()
 	_, h.Memory = settle(h.Memory, s, now)
-	return r.decide(ctx, scope, s, h, now)
+	return r.decide(ctx, scope, s, h, now, func(ctx context.Context, base string) (pull.Turn, error) {
+		return r.store.Turn(ctx, s.Repo.ID, base)
+	})
 }
 
 // plan turns a decision into what is written down before anything is done: the difference between what is wanted and
@@ -179,6 +208,7 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 		Sight:   s.Sight().String(),
 
 		DefaultsSeen: look.Policy.DefaultsSeen && !hist.DefaultsSeen,
+		Head:         moved(s, hist.Memory.Heads),
 	}
 	plan.Pull.Verdict, plan.Pull.Sentence = plan.Verdict.State, plan.Verdict.Sentence
 	if plan.Problem != "" && plan.Problem != hist.Problem {
@@ -186,11 +216,18 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 		p.log.Error("the policy file is not valid; the last valid one stays in force", telemetry.KeyErr, plan.Problem)
 	}
 	if p.o.ObserveOnly {
+		// What commands have asked for is not remembered either: whoever looks for them again finds them.
+		plan.Memory.Merge, plan.Memory.Hold, plan.Memory.Approvals, plan.Memory.Passed = m.Merge, m.Hold, m.Approvals, m.Passed
 		return plan, nil
 	}
 	plan.Actions, plan.Commands = slices.Clone(d.Actions), d.Commands
 	if _, speaks := notice.Report(s, d.Verdict, ""); speaks {
 		plan.Actions = append(plan.Actions, spares(s)...)
+	}
+	for _, r := range d.Replies {
+		plan.Actions = append(plan.Actions, pull.Action{
+			Kind: pull.WriteComment, Target: r.Target(), Body: notice.Reply(r, d.Verdict, p.o.Page(s.Repo, s.Number)),
+		})
 	}
 	for i := range plan.Actions {
 		plan.Actions[i].Why = notice.Why(d.Verdict, plan.Actions[i])
@@ -211,6 +248,35 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 		return slices.Index(pull.ActionKinds, a.Kind) - slices.Index(pull.ActionKinds, b.Kind)
 	})
 	return plan, nil
+}
+
+// moved returns the head where it is another commit than the last one that was known, and since when: not before it was last
+// seen to be that one.
+func moved(s pull.Snapshot, known []pull.HeadAt) *pull.HeadAt {
+	at := pull.HeadAt{SHA: s.Head.SHA, At: s.UpdatedAt}
+	if at.SHA == "" || at.At.IsZero() {
+		return nil
+	}
+	if n := len(known); n > 0 {
+		last := known[n-1]
+		switch {
+		case last.SHA == at.SHA:
+			return nil
+		case !at.At.After(last.At):
+			at.At = later(s.ObservedAt, last.At.Add(time.Second))
+		}
+	}
+	return &at
+}
+
+// countCommands counts commands that are decided on for good.
+func (p *pass) countCommands(commands []pull.Command) {
+	for _, c := range commands {
+		if c.Status != pull.CommandOpen {
+			p.o.Metrics.Command(c.Verb, string(c.Status))
+		}
+		p.log.Info("command "+string(c.Status), "verb", c.Verb, "by", c.Writer.Login, telemetry.KeySHA, c.HeadSeen.Short(), "comment", c.CommentID, "reason", c.Reason)
+	}
 }
 
 // changed returns, as JSON, what is different from the verdict before; nil if nothing is that people would notice.
@@ -275,6 +341,13 @@ func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision,
 			res.Again = sooner(res.Again, p.store.Now().Add(time.Second))
 		case a.Kind == pull.Merge:
 			res.Again = sooner(res.Again, p.store.Now().Add(afterMerge))
+			if m.Turn != "" { // the push to the base wakes those that wait for it: they should find it free
+				if err := p.store.EndTurn(ctx, p.claim, m.Turn); err != nil {
+					return pull.PassResult{}, err
+				}
+			}
+		case a.Command != "" && a.Kind != pull.React:
+			res.Again = sooner(res.Again, p.store.Now()) // to say so beneath the comment
 		}
 	}
 	return res, nil

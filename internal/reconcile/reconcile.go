@@ -59,6 +59,11 @@ type Store interface {
 	Start(ctx context.Context, c pull.Claim, a pull.Action, lease time.Duration) (pull.Intent, error)
 	Finish(ctx context.Context, c pull.Claim, in pull.Intent, m pull.Memory) error
 	Record(ctx context.Context, c pull.Claim, r pull.PassResult) ([]pull.Attempt, error)
+	// TakeTurn takes the turn of a base branch (pull.Turn) unless another pull request has it, Turn reads whose it is, EndTurn
+	// gives it back.
+	TakeTurn(ctx context.Context, c pull.Claim, base string, until time.Time) (pull.Turn, error)
+	Turn(ctx context.Context, repo int64, base string) (pull.Turn, error)
+	EndTurn(ctx context.Context, c pull.Claim, base string) error
 	Now() time.Time
 }
 
