@@ -85,22 +85,32 @@ func (a Action) Repeatable() bool {
 }
 
 // Marker is the line that ends a comment or a review of ours, and by which it is found again: nobody sees it.
-func Marker(target string) string { return "<!-- pr-manager:" + target + " -->" }
+func Marker(target string) string { return markBegins + inMark(target) + markEnds }
 
-// MarkOf is what a text's marker says it is about; "" when it has none.
+const (
+	markBegins = "<!-- pr-manager:"
+	markEnds   = " -->"
+)
+
+// inMark is a target as a marker holds it: whatever people have named, in one line that does not end the marker.
+func inMark(target string) string {
+	return strings.ReplaceAll(strings.Join(strings.Fields(target), " "), ">", "&gt;")
+}
+
+// MarkOf is what a text's marker says it is about; "" when it has none. It is the last line, so that quoting it is not it.
 func MarkOf(body string) string {
 	body = strings.TrimRight(body, " \t\r\n")
 	line := body[strings.LastIndexByte(body, '\n')+1:]
-	target, begins := strings.CutPrefix(line, "<!-- pr-manager:")
-	target, ends := strings.CutSuffix(target, " -->")
+	mark, begins := strings.CutPrefix(line, markBegins)
+	mark, ends := strings.CutSuffix(mark, markEnds)
 	if !begins || !ends {
 		return ""
 	}
-	return target
+	return mark
 }
 
-// Marked reports whether a text is the one with the target's marker: its last line, so that quoting it is not it.
-func Marked(body, target string) bool { return target != "" && MarkOf(body) == target }
+// Marked reports whether a text is the one with the target's marker.
+func Marked(body, target string) bool { return target != "" && MarkOf(body) == inMark(target) }
 
 // StatusLimit is how many characters of a description GitHub keeps in a commit status.
 const StatusLimit = 140

@@ -3,6 +3,7 @@ package pull
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -133,5 +134,24 @@ func TestWhatAnInstallationLacks(t *testing.T) {
 	in.Person = true
 	if got, want := fmt.Sprint(in.Lacks()), "[pull_request]"; got != want {
 		t.Errorf("a person lacks %s, want %s", got, want)
+	}
+}
+
+func TestMarkers(t *testing.T) {
+	for _, target := range []string{"c1", "comment:97:ab12", "rule: a --> b", "two\nlines", "<b>"} {
+		body := "No.\n\n" + Marker(target)
+		if strings.Count(Marker(target), "-->") != 1 || strings.Contains(Marker(target), "\n") {
+			t.Errorf("Marker(%q) = %q: it ends too early", target, Marker(target))
+		}
+		for text, want := range map[string]bool{
+			body: true, body + "\r\n": true, Marker(target): true, "> " + Marker(target): false, body + "\nMore.": false, "No." + Marker(target): false, "": false,
+		} {
+			if got := Marked(text, target); got != want {
+				t.Errorf("Marked(%q, %q) = %v, want %v", text, target, got, want)
+			}
+		}
+		if Marked(body, target+"x") || Marked(body, "") {
+			t.Errorf("%q is taken for another's", body)
+		}
 	}
 }
