@@ -214,7 +214,7 @@ func (d *decider) merge(look bool) {
 	} else {
 		out.Condition = d.merging.cond
 	}
-	reasons := d.obstacles()
+	reasons := append(d.obstacles(), d.unapproved(rule.when)...)
 	method, more := d.method(rule)
 	reasons = append(reasons, more...)
 	reasons = append(reasons, blame(out.Condition, true, d.f)...)
