@@ -6,6 +6,7 @@ type operation struct{ name, text string }
 // operations are all there are, for that test and for the metrics.
 var operations = []operation{
 	pullRequestQuery, teamlessQuery, filesQuery, labelsQuery, reviewsQuery, commentsQuery, threadsQuery, threadQuery, checksQuery, openPullsQuery,
+	loadsQuery, coAuthorsQuery, blobsQuery, fileQuery, rulesQuery, dependentsQuery,
 }
 
 // pageMost is GitHub's largest page.
@@ -22,7 +23,7 @@ var teamlessQuery = operation{"PullRequestTeamless", pullRequestText("PullReques
 
 func pullRequestText(name, team string) string {
 	return `
-query ` + name + `($owner: String!, $name: String!, $number: Int!, $policy: String!, $page: Int!) {
+query ` + name + `($owner: String!, $name: String!, $number: Int!, $policy: String!, $page: Int!, $inner: Int!) {
   viewer { databaseId login }
   rateLimit { cost limit remaining resetAt }
   repository(owner: $owner, name: $name) {
@@ -155,7 +156,7 @@ query PullRequestComments($owner: String!, $name: String!, $number: Int!, $page:
 
 	// threadsQuery goes back in time.
 	threadsQuery = operation{"PullRequestThreads", `
-query PullRequestThreads($owner: String!, $name: String!, $number: Int!, $page: Int!, $cursor: String) {
+query PullRequestThreads($owner: String!, $name: String!, $number: Int!, $page: Int!, $inner: Int!, $cursor: String) {
   repository(owner: $owner, name: $name) {
     pullRequest(number: $number) { headRefOid baseRefOid reviewThreads(last: $page, before: $cursor) { ...threads } }
   }
@@ -263,7 +264,7 @@ fragment threads on PullRequestReviewThreadConnection {
     id
     isResolved
     isOutdated
-    comments(last: 50) { ...threadComments }
+    comments(last: $inner) { ...threadComments }
   }
 }
 ` + threadCommentsFragment

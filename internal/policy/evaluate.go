@@ -100,6 +100,7 @@ type decider struct {
 	actions   []pull.Action
 	commanded []pull.Command
 	replies   []Reply
+	outdated  *Reason                // the last word about a merge was a /merge of another commit
 	asked     map[string]pull.Action // labels, in lower case, that a command is about to put on or take off
 	next      pull.Memory
 	again     time.Time

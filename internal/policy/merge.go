@@ -142,7 +142,6 @@ const (
 	MergeNotAsked     Code = "merge_not_asked"     // Label: one that asks for it; Verb: the command that does
 	MergeLabelDenied  Code = "merge_label_denied"  // Label, By: who set it and may not
 	MergeLabelUnknown Code = "merge_label_unknown" // Label, By; Text: why it can't be told whether they may
-	MergeOrderOld     Code = "merge_order_old"     // By; Value: the commit that they saw; SHA: the head
 	MergeByRules      Code = "merge_by_rules"      // there is no merge section, and no rule asks for the merge
 	Held              Code = "held"                // By; Text: why
 
@@ -175,7 +174,7 @@ const (
 )
 
 var mergeCodes = []Code{
-	MergeNotAsked, MergeLabelDenied, MergeLabelUnknown, MergeOrderOld, MergeByRules, Held,
+	MergeNotAsked, MergeLabelDenied, MergeLabelUnknown, MergeByRules, Held,
 	IsBehind, NotForward, Updating, Updated, UpdatedFor, UpdatedMuch,
 	GitHubCheckFailed, GitHubCheckPending, GitHubReport, GitHubApprovals, GitHubOwners, GitHubLastPush, GitHubThreads,
 	GitHubSignatures, GitHubLocked, GitHubDeployments, GitHubOther,
@@ -412,8 +411,8 @@ func (d *decider) notAsked(rule *mergeRule, alone bool) []Reason {
 	r := Reason{Code: MergeNotAsked, Who: []string{WhoWriter}}
 	if rule.command {
 		r.Verb = "merge"
-		if o := d.next.Merge; o != nil {
-			r = Reason{Code: MergeOrderOld, By: o.By.Login, Value: o.SHA.Short(), SHA: d.s.Head.SHA, Verb: r.Verb, Who: r.Who}
+		if d.outdated != nil && d.ordered() == nil {
+			r = *d.outdated
 		}
 	}
 	var denied []Reason

@@ -105,8 +105,8 @@ func TestMergeIsAskedFor(t *testing.T) {
 		{"a command where only the label counts", label, nil, pull.Memory{Merge: order(head)}, wanted{Waiting, "merge_not_asked", "", 0}},
 		{"command missing", command, nil, pull.Memory{}, wanted{Waiting, "merge_not_asked", "", 0}},
 		{"command", command, nil, pull.Memory{Merge: order(head)}, wanted{Ready, "ready", merges, 0}},
-		{"command, then a push", command, nil, pull.Memory{Merge: order(older)}, wanted{Waiting, "merge_order_old", "", 0}},
-		{"command that saw no commit", command, nil, pull.Memory{Merge: order("")}, wanted{Waiting, "merge_order_old", "", 0}},
+		{"command, then a push", command, nil, pull.Memory{Merge: order(older)}, wanted{Waiting, "command_outdated", "", 0}},
+		{"command that saw no commit", command, nil, pull.Memory{Merge: order("")}, wanted{Waiting, "command_outdated", "", 0}},
 		{"either: neither", both, nil, pull.Memory{}, wanted{Waiting, "merge_not_asked", "", 0}},
 		{"either: command", both, nil, pull.Memory{Merge: order(head)}, wanted{Ready, "ready", merges, 0}},
 		{"either: the second label", both, func(s *pull.Snapshot) {

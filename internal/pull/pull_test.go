@@ -155,3 +155,11 @@ func TestMarkers(t *testing.T) {
 		}
 	}
 }
+
+func TestWhichTokensSeeTeams(t *testing.T) {
+	for scopes, want := range map[string]bool{"repo": false, "repo read:org": true, "admin:org": true, "read:orgs public_repo": false, "": false} {
+		if got := (Token{Kind: TokenClassic, Scopes: strings.Fields(scopes)}).SeesTeams(); got != want {
+			t.Errorf("a token with %q sees teams: %v, want %v", scopes, got, want)
+		}
+	}
+}
