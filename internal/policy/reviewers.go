@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -28,7 +29,7 @@ import (
 
 // A reviewerShape is one rule of the section reviewers.
 type reviewerShape struct {
-	Name string `json:"name,omitempty" jsonschema_description:"What it is for, in a few words."`
+	Name ruleName `json:"name,omitempty" jsonschema_description:"What it is for, in a few words."`
 	selectorShape
 	From     texts            `json:"from" jsonschema:"required" jsonschema_description:"Who can be asked: logins, teams (@acme/backend), codeowners."`
 	Count    int              `json:"count,omitempty" jsonschema:"minimum=1,maximum=15" jsonschema_description:"How many of them are to be asked; 1 without it. With codeowners: for each group of files with the same owners."`
@@ -110,7 +111,9 @@ func (r *reader) reviewerRule(n ast.Node) reviewerRule {
 	for _, k := range keys {
 		switch k.key {
 		case "name":
-			rule.name = r.sentence(k)
+			if rule.name = r.sentence(k); utf8.RuneCountInString(rule.name) > maxRuleName {
+				r.say(r.pos(k.value), "", "A name has at most %d characters.", maxRuleName)
+			}
 		case "from":
 			rule.from = r.peopleOf(k, nil, wordOwners)
 		case "count":

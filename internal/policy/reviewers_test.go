@@ -548,6 +548,7 @@ func TestReviewersProblems(t *testing.T) {
 		{"reviewers: [{ from: bob, weights: { bob: 11 } }]", `bob can be 1 to 10, not 11.`},
 		{"reviewers: [{ from: bob, away: \"@acme/x\" }]", `away lists people; "acme/x" is a team. Write the logins of its members.`},
 		{"reviewers: [{ from: [] }]", `from is an empty list.`},
+		{"reviewers: [{ from: bob, name: " + strings.Repeat("x", 101) + " }]", `A name has at most 100 characters.`},
 		{"reviewers: [bob]", `A rule of reviewers must be a mapping of keys to values; this is text.`},
 	} {
 		_, problems := Parse("p.yml", []byte("version: 1\n"+tt.text+"\n"))
