@@ -225,7 +225,12 @@ var reviewerCodes = []Code{
 
 // reviewers asks for reviews.
 func (d *decider) reviewers() {
-	asked := map[string]bool{} // in this decision, by any rule
+	asked := map[string]bool{} // in this decision, by a command or a rule
+	for _, act := range d.actions {
+		if act.Kind == pull.AskReview {
+			asked[strings.ToLower(act.Target)] = true
+		}
+	}
 	for i := range d.p.reviewers {
 		a := asking{d: d, rule: &d.p.reviewers[i], asked: asked}
 		a.decide()
@@ -461,7 +466,7 @@ func (a *asking) standing(c candidate) (placed bool, out Reason) {
 		return false, Reason{Code: ReviewerAuthor}
 	case a.asked[c.key()]:
 		if !slices.ContainsFunc(a.out.Why, func(r Reason) bool { return slices.Contains(r.Names, c.name) }) {
-			a.say(Reason{Code: ReviewerAsked}, c.name) // by a rule before this one
+			a.say(Reason{Code: ReviewerAsked}, c.name)
 		}
 		return true, Reason{}
 	case passed && a.leaves(c):
