@@ -51,7 +51,7 @@ import (
 //	owner N WHO…                       GitHub asks by itself, because of CODEOWNERS
 //	assign N USER… by USER, unassign N USER… by USER, milestone N "TITLE"|none, base N BRANCH by USER
 //	team NAME USER… [under NAME] [can ROLE], leave NAME USER, grant USER ROLE, busy USER [no]
-//	protect BRANCH [checks=NAME[@APP],…] [reviews=N] [pushers=USER,…] [deployments=NAME,…] [strict] [dismiss-stale] [code-owners]
+//	protect BRANCH [checks=NAME[@APP],…] [approvals=N] [pushers=USER,…] [deployments=NAME,…] [strict] [dismiss-stale] [code-owners]
 //	    [last-push] [conversation] [signatures] [linear] [locked] [admins] | none
 //	rules BRANCH …                     likewise, as a ruleset; and [methods=NAME,…] [others=NAME,…] [queue] [queue-method=squash]
 //	queue BRANCH …                     the same, with GitHub's merge queue

@@ -512,7 +512,7 @@ func (s *story) protect(words []string, _ string) error {
 			*flags[key] = true
 		case key == "checks":
 			p.Checks = s.checks(value)
-		case key == "reviews":
+		case key == "approvals":
 			p.Reviews, _ = strconv.Atoi(value)
 		case key == "pushers":
 			p.Pushers = []*githubtest.User{}
@@ -541,7 +541,7 @@ func (s *story) rules(words []string, _ string) error {
 			*flags[key] = true
 		case key == "checks":
 			r.Required = s.checks(value)
-		case key == "reviews":
+		case key == "approvals":
 			r.Approvals, _ = strconv.Atoi(value)
 		case key == "methods":
 			r.Methods = strings.Split(value, ",")
