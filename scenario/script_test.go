@@ -34,6 +34,7 @@ import (
 //	push N PATH[:LINES]… [by USER]     commits to the pull request's branch
 //	commit N PATH[:LINES]… [author USER] [committer USER] [name "NAME <MAIL>"] [with USER] [message "TEXT"] [verified]
 //	                                   one by hand: whose names it carries, a co-author, a signature that GitHub knows
+//	bump NAME PATH "TEXT" by BOT       a branch of main with one commit of a bot's, signed by GitHub
 //	move N FROM TO…                    renames files
 //	update N                           merges the base into it, cleanly
 //	evil N PATH[:LINES]…               the same, with more in the merge than either side had
@@ -51,7 +52,7 @@ import (
 //	owner N WHO…                       GitHub asks by itself, because of CODEOWNERS
 //	assign N USER… by USER, unassign N USER… by USER, milestone N "TITLE"|none, base N BRANCH by USER
 //	team NAME USER… [under NAME] [can ROLE], leave NAME USER, grant USER ROLE, busy USER [no]
-//	protect BRANCH [checks=NAME[@APP],…] [approvals=N] [pushers=USER,…] [deployments=NAME,…] [strict] [dismiss-stale] [code-owners]
+//	protect BRANCH [checks=NAME[@APP],…] [reviews=N] [pushers=USER,…] [deployments=NAME,…] [strict] [dismiss-stale] [code-owners]
 //	    [last-push] [conversation] [signatures] [linear] [locked] [admins] | none
 //	rules BRANCH …                     likewise, as a ruleset; and [methods=NAME,…] [others=NAME,…] [queue] [queue-method=squash]
 //	queue BRANCH …                     the same, with GitHub's merge queue

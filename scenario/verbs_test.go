@@ -512,7 +512,7 @@ func (s *story) protect(words []string, _ string) error {
 			*flags[key] = true
 		case key == "checks":
 			p.Checks = s.checks(value)
-		case key == "approvals":
+		case key == "reviews":
 			p.Reviews, _ = strconv.Atoi(value)
 		case key == "pushers":
 			p.Pushers = []*githubtest.User{}
@@ -541,7 +541,7 @@ func (s *story) rules(words []string, _ string) error {
 			*flags[key] = true
 		case key == "checks":
 			r.Required = s.checks(value)
-		case key == "approvals":
+		case key == "reviews":
 			r.Approvals, _ = strconv.Atoi(value)
 		case key == "methods":
 			r.Methods = strings.Split(value, ",")
