@@ -107,6 +107,7 @@ var states = map[string]state{
 	string(policy.Ready):     {"ready", "Merging", "Merging now", "Everything is there.", 2},
 	string(policy.DryRun):    {"dryrun", "Dry run", "Dry run", "Decided and explained; nothing is written.", 3},
 	string(policy.Observing): {"observing", "Observed", "Only observed", "No policy file, so nothing is written.", 4},
+	string(policy.Off):       {"observing", "Kept off", "Kept off", "A label keeps the service off these.", 4},
 	string(policy.Merged):    {"merged", "Merged", "Merged", "", 6},
 	string(policy.Closed):    {"closed", "Closed", "Closed", "", 7},
 }

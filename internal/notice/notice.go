@@ -78,7 +78,7 @@ func finish(s string) string {
 }
 
 // sections word the reasons of one section of the policy each, in a file of their own; "" is not theirs.
-var sections = []func(policy.Reason) string{reviewerClause, approvalClause, commandClause, checkClause, mergeClause, ruleClause}
+var sections = []func(policy.Reason) string{conditionClause, reviewerClause, approvalClause, commandClause, checkClause, mergeClause, ruleClause}
 
 // clause says one reason without a capital and a full stop, so that several make one sentence.
 func clause(r policy.Reason) string {
@@ -184,7 +184,7 @@ func clause(r policy.Reason) string {
 	case policy.ConditionError:
 		return "the condition " + plain(r.Text, maxText) + " can't be worked out: " + or(plain(r.Value, maxText), "an error")
 	case policy.FactUnknown:
-		return "GitHub does not tell everything that " + plain(r.Text, maxText) + " looks at (" + or(names(r.Names), "some fact") + "), so it does not count"
+		return "GitHub does not tell everything that " + plain(r.Text, maxText) + " looks at (" + or(names(r.Names), "some fact") + because(r.Value) + "), so it does not count"
 	case policy.AnyOf:
 		var options []string
 		for _, o := range r.Any {

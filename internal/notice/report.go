@@ -19,7 +19,7 @@ func Report(s pull.Snapshot, v policy.Verdict, pageURL string) (pull.Report, boo
 	switch {
 	case !v.Policy.Found, v.Policy.Mode == policy.DryOnly, v.State == policy.Observing, v.State == policy.DryRun:
 		return pull.Report{}, false
-	case s.Head.SHA == "", s.State != pull.Open && s.Report == nil:
+	case s.Head.SHA == "", (s.State != pull.Open || v.State == policy.Off) && s.Report == nil:
 		return pull.Report{}, false
 	}
 	v = lasting(v)

@@ -76,6 +76,15 @@ func blameLeaf(n *Node, want bool, f *facts) []Reason {
 				return []Reason{f.behind()}
 			}
 		}
+		if app, name, ok := checkOf(e); ok && want {
+			return f.notPassed(app, name)
+		}
+		if rs := f.notNow(n, want); rs != nil {
+			return rs
+		}
+		if mentions(e, "update.") && f.update().why != "" {
+			return []Reason{{Code: UpdateUnknown, Text: n.Text, Value: f.update().why}}
+		}
 		if label, ok := labelOf(e); ok {
 			if want {
 				return []Reason{{Code: LabelMissing, Label: label, Who: []string{WhoTriage}}}
@@ -126,34 +135,19 @@ func labelOf(e celast.Expr) (string, bool) {
 
 // unknownFacts names the facts that a part of a condition lacks.
 func unknownFacts(n *Node, f *facts) []Reason {
-	var names []string
-	mergeability := false
-	var visit func(celast.Expr)
-	visit = func(e celast.Expr) {
-		if name := nameOf(e); name != "" {
-			if v, ok := variables[name]; ok && v.unknown != nil && v.unknown(f.s) {
-				if name == "pr.conflicting" || name == "pr.behind" {
-					mergeability = true
-				} else {
-					names = append(names, name)
-				}
-			}
-		}
-		for _, o := range allOperands(e) {
-			visit(o)
-		}
-	}
-	if n.leaf != nil {
-		visit(n.leaf)
-	} else {
-		names = append(names, "pr.files") // the one shorthand that can be unknown
-	}
 	var out []Reason
-	if mergeability {
-		out = append(out, Reason{Code: MergeableUnknown})
+	var names []string
+	why := ""
+	for _, l := range n.lacks {
+		if l.soon {
+			out = []Reason{{Code: MergeableUnknown}}
+			continue
+		}
+		names = append(names, l.name)
+		why = or(why, l.why)
 	}
-	if len(names) > 0 || !mergeability {
-		out = append(out, Reason{Code: FactUnknown, Names: distinct(names), Text: n.Text})
+	if len(names) > 0 || out == nil {
+		out = append(out, Reason{Code: FactUnknown, Names: distinct(names), Text: n.Text, Value: why})
 	}
 	return out
 }
@@ -220,4 +214,63 @@ func who(a pull.Actor) []string {
 		return nil
 	}
 	return []string{a.Login}
+}
+
+// checkOf recognises checks.by("ci", "build").passed, and its state == "passed". app is a text or a number.
+func checkOf(e celast.Expr) (app any, name string, ok bool) {
+	if e.Kind() == celast.CallKind && e.AsCall().FunctionName() == operators.Equals {
+		args := e.AsCall().Args()
+		if args[1].Kind() != celast.LiteralKind || args[1].AsLiteral() != types.String(pull.CheckPassed) || args[0].Kind() != celast.SelectKind || args[0].AsSelect().FieldName() != "state" {
+			return nil, "", false
+		}
+		e = args[0]
+	} else if e.Kind() != celast.SelectKind || e.AsSelect().FieldName() != "passed" {
+		return nil, "", false
+	}
+	call := e.AsSelect().Operand()
+	if call.Kind() != celast.CallKind || call.AsCall().FunctionName() != fnCheck {
+		return nil, "", false
+	}
+	a, b := call.AsCall().Args()[1], call.AsCall().Args()[2]
+	if a.Kind() != celast.LiteralKind || b.Kind() != celast.LiteralKind {
+		return nil, "", false
+	}
+	s, isText := b.AsLiteral().(types.String)
+	return a.AsLiteral().Value(), string(s), isText
+}
+
+// notPassed says why a check of one App has not passed.
+func (f *facts) notPassed(app any, name string) []Reason {
+	of := func(c pull.Check) bool { return false }
+	switch app := app.(type) {
+	case string:
+		of = func(c pull.Check) bool { return strings.EqualFold(c.App, app) }
+	case int64:
+		of = func(c pull.Check) bool { return c.AppID == app }
+	}
+	r := Reason{Code: ChecksPending, Names: []string{name}, SHA: f.s.Head.SHA}
+	t := checkBy(things(f, checkObject, f.latest), pull.Check{Name: name}, of).(*thing)
+	if t.v.(pull.Check).State == pull.CheckFailed {
+		r.Code, r.Who = ChecksFailed, who(f.s.Author)
+	}
+	return []Reason{r}
+}
+
+// notNow says of a part that depends on the time when it will be as it would have to be.
+func (f *facts) notNow(n *Node, want bool) []Reason {
+	if s := scheduleOf(n.leaf); s != nil {
+		r := Reason{Code: ScheduleClosed, Text: s.text, Until: s.next(f.now)}
+		if !want {
+			r.Code = ScheduleOpen
+		}
+		return []Reason{r}
+	}
+	if n.changes.IsZero() {
+		return nil
+	}
+	r := Reason{Code: TimeFalse, Text: n.Text, Until: n.changes}
+	if !want {
+		r.Code = TimeTrue
+	}
+	return []Reason{r}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
@@ -33,7 +34,16 @@ type program struct {
 	ast    *celast.AST
 	run    cel.Program
 	start  Pos
-	parts  map[int64]part // by the id of the expression
+	parts  map[int64]part   // by the id of the expression
+	timed  map[int64]bool   // expressions that depend on the time
+	picks  map[int64]*picks // of exists and all: which entries decided
+}
+
+// picks finds the entries of a list that decided an exists or an all: those that match, or those that don't.
+type picks struct {
+	macro string
+	of    celast.Expr // the list
+	run   cel.Program
 }
 
 // A part is how one expression of a condition is shown.
@@ -56,6 +66,12 @@ var language = sync.OnceValue(func() *cel.Env {
 			cel.ValidateComprehensionNestingLimit(2),
 		),
 	}
+	opts = append(opts, functions...)
+	registry, err := types.NewRegistry()
+	if err != nil {
+		panic("policy: CEL's own types are constant: " + err.Error())
+	}
+	opts = append(opts, cel.CustomTypeProvider(objectTypes{registry}))
 	for _, v := range environment {
 		opts = append(opts, cel.Variable(v.name, v.typ))
 	}
@@ -116,15 +132,70 @@ func compile(source string, at func(offset int) Pos) (*program, Problems) {
 		return nil, bad
 	}
 	run, err := env.Program(checked,
-		cel.EvalOptions(cel.OptExhaustiveEval, cel.OptTrackState, cel.OptPartialEval, cel.OptOptimize),
+		cel.EvalOptions(cel.OptExhaustiveEval, cel.OptTrackState, cel.OptOptimize),
 		cel.CostLimit(maxRun))
 	if err != nil {
 		say(0, "", "The condition can't be used: %v.", err)
 		return nil, bad
 	}
-	p := &program{source: source, ast: checked.NativeRep(), run: run, start: at(0), parts: map[int64]part{}}
+	p := &program{source: source, ast: checked.NativeRep(), run: run, start: at(0), parts: map[int64]part{}, timed: map[int64]bool{}}
 	p.show(p.ast.Expr(), at)
+	p.time(p.ast.Expr())
+	p.pick(p.ast.Expr(), env)
 	return p, nil
+}
+
+// time finds the expressions that depend on the time.
+func (p *program) time(e celast.Expr) bool {
+	timed := nameOf(e) == "now"
+	for _, o := range allOperands(e) {
+		timed = p.time(o) || timed
+	}
+	if timed {
+		p.timed[e.ID()] = true
+	}
+	return timed
+}
+
+// pick prepares to say which entries of a list decided: exists(x, …) is explained with the entries that filter(x, …) leaves,
+// all(x, …) with those that filter(x, !(…)) does.
+func (p *program) pick(e celast.Expr, env *cel.Env) {
+	for _, o := range operandsOf(e) {
+		p.pick(o, env)
+	}
+	call, ok := p.ast.SourceInfo().GetMacroCall(e.ID())
+	if !ok || e.Kind() != celast.ComprehensionKind || call.Kind() != celast.CallKind || len(call.AsCall().Args()) != 2 {
+		return
+	}
+	c := call.AsCall()
+	condition := "%s"
+	switch c.FunctionName() {
+	case operators.Exists, operators.ExistsOne, "existsOne":
+	case operators.All:
+		condition = "!(%s)"
+	default:
+		return
+	}
+	text := func(e celast.Expr) string {
+		s, err := cel.ExprToString(e, p.ast.SourceInfo())
+		if err != nil {
+			return ""
+		}
+		return s
+	}
+	filter := fmt.Sprintf("%s.filter(%s, "+condition+")", text(c.Target()), text(c.Args()[0]), text(c.Args()[1]))
+	ast, issues := env.Compile(filter)
+	if issues.Err() != nil {
+		return
+	}
+	run, err := env.Program(ast, cel.CostLimit(maxRun))
+	if err != nil {
+		return
+	}
+	if p.picks == nil {
+		p.picks = map[int64]*picks{}
+	}
+	p.picks[e.ID()] = &picks{c.FunctionName(), e.AsComprehension().IterRange(), run}
 }
 
 // show prepares how e and the expressions that it is made of are shown, so that explaining costs no more than looking up.
@@ -152,19 +223,49 @@ func (estimator) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	if !ok {
 		return nil
 	}
-	size := cost.SizeEstimate{Min: 0, Max: v.chars}
-	if len(path) == 1 && v.entries > 0 {
-		size.Max = v.entries
+	var max uint64
+	switch {
+	case len(path) == 1 && v.entries > 0:
+		max = v.entries
+	case len(path) == 1:
+		max = v.chars
+	default:
+		max = v.chars // of the entries of a list of texts
+		o := objectNamed(v.typ.String())
+		for _, name := range path[1:] {
+			if o == nil || name == "@items" {
+				continue
+			}
+			f := o.field(name)
+			if f == nil {
+				return nil
+			}
+			max, o = f.chars, objectNamed(f.typ.String())
+		}
+		if o != nil {
+			max = 1
+		}
 	}
-	if size.Max == 0 {
+	if max == 0 {
 		return nil
 	}
-	return &size
+	return &cost.SizeEstimate{Min: 0, Max: max}
 }
 
-// EstimateCallCost leaves every function at CEL's own estimate.
-func (estimator) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
-	return nil
+// EstimateCallCost knows what the functions of our own cost, and leaves all others at CEL's own estimate.
+func (estimator) EstimateCallCost(function, _ string, _ *cost.AstNode, _ []cost.AstNode) *cost.CallEstimate {
+	var max uint64
+	switch function {
+	case fnSchedule:
+		max = 20
+	case fnCheck:
+		max = variables["checks.list"].entries
+	case "can":
+		max = 10
+	default:
+		return nil
+	}
+	return &cost.CallEstimate{CostEstimate: cost.CostEstimate{Min: 1, Max: max}}
 }
 
 // offsetOf turns CEL's line (from 1) and column (from 0) into an offset in characters.
@@ -223,28 +324,81 @@ func operandsOf(e celast.Expr) []celast.Expr {
 	return nil
 }
 
-// misread finds names that are not in the environment, with better words for them than CEL's. bound are the variables of
+// A bound name is the variable of a comprehension, and what its entries are, if that is known.
+type bound struct {
+	name string
+	o    *object
+}
+
+func lookup(names []bound, name string) (bound, bool) {
+	for i := len(names) - 1; i >= 0; i-- {
+		if names[i].name == name {
+			return names[i], true
+		}
+	}
+	return bound{}, false
+}
+
+// thingOf returns of which object an expression is a thing, or a list of things; nil where that is not plain before types
+// are checked.
+func thingOf(e celast.Expr, names []bound) *object {
+	switch e.Kind() {
+	case celast.IdentKind:
+		b, _ := lookup(names, e.AsIdent())
+		return b.o
+	case celast.SelectKind:
+		sel := e.AsSelect()
+		if op := sel.Operand(); op.Kind() == celast.IdentKind {
+			if _, local := lookup(names, op.AsIdent()); !local {
+				if v, ok := variables[strings.TrimPrefix(op.AsIdent(), ".")+"."+sel.FieldName()]; ok {
+					return objectNamed(v.typ.String())
+				}
+			}
+		}
+		if o := thingOf(sel.Operand(), names); o != nil {
+			if f := o.field(sel.FieldName()); f != nil {
+				return objectNamed(f.typ.String())
+			}
+		}
+	case celast.CallKind:
+		switch c := e.AsCall(); c.FunctionName() {
+		case fnCheck:
+			return checkObject
+		case operators.Index:
+			return thingOf(c.Args()[0], names)
+		}
+	}
+	return nil
+}
+
+// misread finds names that are not in the environment, with better words for them than CEL's. names are the variables of
 // the comprehensions around e.
-func misread(e celast.Expr, bound []string, say func(e celast.Expr, hint, message string)) {
+func misread(e celast.Expr, names []bound, say func(e celast.Expr, hint, message string)) {
 	switch e.Kind() {
 	case celast.SelectKind:
 		sel := e.AsSelect()
-		if op := sel.Operand(); op.Kind() == celast.IdentKind && !slices.Contains(bound, op.AsIdent()) && !sel.IsTestOnly() {
-			group := strings.TrimPrefix(op.AsIdent(), ".")
-			if fields := fieldsOf(group); fields != nil {
-				if !slices.Contains(fields, sel.FieldName()) {
-					say(e, didYouMeanField(group, sel.FieldName(), fields), fmt.Sprintf("%s has no field %q.", group, sel.FieldName()))
-				}
-				return
-			}
-		} else if sel.IsTestOnly() {
+		if sel.IsTestOnly() {
 			say(e, "Every field of the environment is there; compare its value.", "has() is not needed here.")
 			return
 		}
-		misread(sel.Operand(), bound, say)
+		if op := sel.Operand(); op.Kind() == celast.IdentKind {
+			if _, local := lookup(names, op.AsIdent()); !local {
+				group := strings.TrimPrefix(op.AsIdent(), ".")
+				if fields := fieldsOf(group); fields != nil {
+					if !slices.Contains(fields, sel.FieldName()) {
+						say(e, didYouMeanField(group, sel.FieldName(), fields), fmt.Sprintf("%s has no field %q.", group, sel.FieldName()))
+					}
+					return
+				}
+			}
+		}
+		misread(sel.Operand(), names, say)
+		if o := thingOf(sel.Operand(), names); o != nil && o.field(sel.FieldName()) == nil {
+			say(e, didYouMean(sel.FieldName(), o.fieldNames()), fmt.Sprintf("%s has no field %q.", strings.ToUpper(o.what[:1])+o.what[1:], sel.FieldName()))
+		}
 	case celast.IdentKind:
 		name := strings.TrimPrefix(e.AsIdent(), ".")
-		if slices.Contains(bound, name) || strings.HasPrefix(name, "@") || strings.HasPrefix(name, "__") {
+		if _, local := lookup(names, name); local || strings.HasPrefix(name, "@") || strings.HasPrefix(name, "__") {
 			return
 		}
 		if fields := fieldsOf(name); fields != nil {
@@ -252,10 +406,11 @@ func misread(e celast.Expr, bound []string, say func(e celast.Expr, hint, messag
 			return
 		}
 		if _, ok := variables[name]; !ok && !slices.Contains(typeNames, name) {
-			hint := didYouMean(name, []string{"approved", "pr", "checks", "reviews", "repo"})
+			hint := didYouMean(name, topNames())
 			for _, v := range environment {
 				if _, field, _ := strings.Cut(v.name, "."); field == name {
 					hint = fmt.Sprintf("Did you mean %q?", v.name)
+					break
 				}
 			}
 			say(e, hint, fmt.Sprintf("There is nothing called %q.", name))
@@ -265,30 +420,45 @@ func misread(e celast.Expr, bound []string, say func(e celast.Expr, hint, messag
 			say(e, "Leave it out: every value has its type.", "dyn() is not available.")
 			return
 		}
+		checkCall(e, say)
 		for _, c := range operandsOf(e) {
-			misread(c, bound, say)
+			misread(c, names, say)
 		}
 	case celast.ListKind:
 		for _, c := range operandsOf(e) {
-			misread(c, bound, say)
+			misread(c, names, say)
 		}
+	case celast.StructKind:
+		say(e, "Compare the fields instead.", "Things can't be made here.")
 	case celast.MapKind:
 		for _, entry := range e.AsMap().Entries() {
-			misread(entry.AsMapEntry().Key(), bound, say)
-			misread(entry.AsMapEntry().Value(), bound, say)
+			misread(entry.AsMapEntry().Key(), names, say)
+			misread(entry.AsMapEntry().Value(), names, say)
 		}
 	case celast.ComprehensionKind:
 		c := e.AsComprehension()
-		misread(c.IterRange(), bound, say)
-		misread(c.AccuInit(), bound, say)
-		inner := append(slices.Clone(bound), c.IterVar(), c.AccuVar())
+		misread(c.IterRange(), names, say)
+		misread(c.AccuInit(), names, say)
+		inner := append(slices.Clone(names), bound{c.IterVar(), thingOf(c.IterRange(), names)}, bound{name: c.AccuVar()})
 		if c.HasIterVar2() {
-			inner = append(inner, c.IterVar2())
+			inner = append(inner, bound{name: c.IterVar2()})
 		}
 		misread(c.LoopCondition(), inner, say)
 		misread(c.LoopStep(), inner, say)
 		misread(c.Result(), inner, say)
 	}
+}
+
+// topNames are what a name may begin with.
+func topNames() []string {
+	var out []string
+	for _, v := range environment {
+		group, _, _ := strings.Cut(v.name, ".")
+		if !slices.Contains(out, group) {
+			out = append(out, group)
+		}
+	}
+	return append(out, "schedule")
 }
 
 // typeNames are identifiers of CEL itself.
@@ -363,10 +533,12 @@ func parseMessage(m, source string) (message, hint string) {
 func containsWord(s, word string) bool { return slices.Contains(strings.Fields(s), word) }
 
 var (
-	noOverload = regexp.MustCompile(`^found no matching overload for '([^']+)' applied to '(.*)'$`)
-	undeclared = regexp.MustCompile(`^undeclared reference to '([^']+)'(?: \(did you mean '([^']+)'\?\))?`)
-	wrongType  = regexp.MustCompile(`^expected type '([^']+)' but found '([^']+)'$`)
-	invalidArg = regexp.MustCompile(`^invalid (\w+) argument`)
+	noOverload     = regexp.MustCompile(`^found no matching overload for '([^']+)' applied to '(.*)'$`)
+	undeclared     = regexp.MustCompile(`^undeclared reference to '([^']+)'(?: \(did you mean '([^']+)'\?\))?`)
+	undefinedField = regexp.MustCompile(`^undefined field '([^']+)'$`)
+	wrongType      = regexp.MustCompile(`^expected type '([^']+)' but found '([^']+)'$`)
+	noFields       = regexp.MustCompile(`^type '([^']+)' does not support field selection$`)
+	invalidArg     = regexp.MustCompile(`^invalid (\w+) argument`)
 )
 
 // checkMessage words a complaint of CEL's type checker for people.
@@ -407,6 +579,19 @@ func checkMessage(m string) (message, hint string) {
 	if f := wrongType.FindStringSubmatch(m); f != nil {
 		return fmt.Sprintf("This needs to be %s; it is %s.", typeName(f[1]), typeName(f[2])), ""
 	}
+	if f := undefinedField.FindStringSubmatch(m); f != nil {
+		var all []string
+		for _, o := range objects {
+			all = append(all, o.fieldNames()...)
+		}
+		if hint = ""; nearest(f[1], all) != "" {
+			hint = fmt.Sprintf("Did you mean %q?", nearest(f[1], all))
+		}
+		return fmt.Sprintf("There is no field %q here.", f[1]), hint
+	}
+	if f := noFields.FindStringSubmatch(m); f != nil {
+		return fmt.Sprintf("This is %s and has no fields.", typeName(f[1])), ""
+	}
 	if strings.Contains(m, "comprehension exceeds nesting limit") {
 		return "This looks through lists inside lists inside lists.", "At most two levels of exists, all, filter and map are possible."
 	}
@@ -417,7 +602,8 @@ func checkMessage(m string) (message, hint string) {
 func typeName(s string) string {
 	return strings.NewReplacer(
 		"google.protobuf.Timestamp", "a time", "google.protobuf.Duration", "a duration",
-		"list(string)", "a list of texts", "string", "a text", "bool", "true or false", "int", "a number", "double", "a number with a point",
+		"list(string)", "a list of texts", "list(File)", "a list of changed files", "list(Label)", "a list of labels", "list(Commit)", "a list of commits", "list(Check)", "a list of checks",
+		"list(Review)", "a list of reviews", "list(Thread)", "a list of threads", "Account", "an account", "string", "a text", "bool", "true or false", "int", "a number", "double", "a number with a point",
 	).Replace(s)
 }
 
@@ -430,7 +616,10 @@ type Node struct {
 	Pos      Pos     `json:"pos,omitzero"`
 	Children []*Node `json:"children,omitempty"`
 
-	leaf celast.Expr // what blame looks at
+	leaf    celast.Expr                    // what blame looks at
+	lacks   []lack                         // what it is unknown for
+	changes time.Time                      // when it changes by itself
+	state   func(id int64) (ref.Val, bool) // of a whole condition: the values that it saw
 }
 
 // An Op says how a node follows from its children.
@@ -455,9 +644,26 @@ const (
 	Failed  Result = "error"
 )
 
-// evaluate runs the condition and explains it.
+// evaluate runs the condition and explains it. It notes what has to be looked up to know the result, and when that may change
+// by itself.
 func (p *program) evaluate(f *facts) *Node {
-	out, details, err := p.run.Eval(f.vars)
+	n := p.explain(f)
+	f.ask(n)
+	p.turns(n, f)
+	return n
+}
+
+// turns notes when the result may change by itself. n is what explain made.
+func (p *program) turns(n *Node, f *facts) {
+	if len(p.timed) > 0 && n.Result != Failed {
+		x := explainer{p: p, f: f, state: n.state}
+		x.again(n)
+	}
+}
+
+// explain runs the condition and explains it.
+func (p *program) explain(f *facts) *Node {
+	out, details, err := p.run.Eval(f)
 	x := explainer{p: p, f: f}
 	if details != nil {
 		x.state = details.State().Value
@@ -468,6 +674,10 @@ func (p *program) evaluate(f *facts) *Node {
 	n := x.node(p.ast.Expr())
 	// The tree's own root is what CEL returned, whatever a part of it looks like.
 	n.Result, n.Value = resultOf(out)
+	if u, ok := out.(*types.Unknown); ok {
+		n.lacks = f.lacksOf(u)
+	}
+	n.state = x.state
 	return n
 }
 
@@ -483,6 +693,9 @@ func (x explainer) node(e celast.Expr) *Node {
 	n := &Node{Text: shown.text, Pos: shown.pos, leaf: e}
 	if v, ok := x.value(e); ok {
 		n.Result, n.Value = resultOf(v)
+		if u, ok := v.(*types.Unknown); ok {
+			n.lacks = x.f.lacksOf(u)
+		}
 	} else {
 		n.Result = Unknown
 	}
@@ -506,15 +719,96 @@ func (x explainer) node(e celast.Expr) *Node {
 			return n
 		}
 	}
-	for _, o := range operandsOf(e) {
-		if v := x.operand(o); v != nil {
-			n.Children = append(n.Children, v)
+	n.Children = x.operands(e, nil)
+	if name := nameOf(e); name != "" {
+		n.Children = x.behind(name)
+	}
+	if mentions(e, "update.") && x.f.update().why != "" {
+		n.Children = append(n.Children, &Node{Text: "because", Value: x.f.update().why})
+	}
+	if p := x.p.picks[e.ID()]; p != nil && n.Result != Unknown {
+		n.Children = append(n.Children, x.picked(p, n.Result)...)
+	}
+	if x.timed(e) {
+		if at, exact := x.changes(e); exact && !at.IsZero() {
+			zone := time.UTC
+			if s := scheduleOf(e); s != nil {
+				zone = s.zone
+			}
+			n.changes = at
+			n.Children = append(n.Children, &Node{Text: "changes", Value: at.In(zone).Format("Mon 2 Jan 2006 15:04:05 MST")})
 		}
 	}
-	if e.Kind() == celast.IdentKind {
-		n.Children = x.behind(strings.TrimPrefix(e.AsIdent(), "."))
-	}
 	return n
+}
+
+// operands shows what a comparison looked at. Of the time itself nothing is shown, since that changes with each look: an
+// explanation changes when there is something new to say.
+func (x explainer) operands(e celast.Expr, into []*Node) []*Node {
+	for _, o := range operandsOf(e) {
+		switch {
+		case x.timed(o) && o.Kind() != celast.ComprehensionKind && steady(o):
+			into = x.operands(o, into)
+		default:
+			if v := x.operand(o); v != nil {
+				into = append(into, v)
+			}
+		}
+	}
+	return into
+}
+
+// steady reports whether an expression that depends on the time is the time, or as long before or after it as something else.
+func steady(e celast.Expr) bool {
+	switch e.Kind() {
+	case celast.IdentKind:
+		return true
+	case celast.CallKind:
+		return slices.Contains([]string{operators.Subtract, operators.Add}, e.AsCall().FunctionName())
+	}
+	return false
+}
+
+// mentions reports whether an expression looks at a variable whose name begins with prefix.
+func mentions(e celast.Expr, prefix string) bool {
+	return strings.HasPrefix(nameOf(e), prefix) || slices.ContainsFunc(allOperands(e), func(o celast.Expr) bool { return mentions(o, prefix) })
+}
+
+// picked says which entries of a list decided.
+func (x explainer) picked(p *picks, r Result) []*Node {
+	list, ok := x.value(p.of)
+	if !ok {
+		return nil
+	}
+	all, ok := list.(traits.Sizer)
+	if !ok {
+		return nil
+	}
+	out, _, err := p.run.Eval(x.f)
+	if err != nil {
+		return nil
+	}
+	those, ok := out.(traits.Lister)
+	if !ok {
+		return nil
+	}
+	n, of := int(those.Size().(types.Int)), int(all.Size().(types.Int))
+	first := ""
+	if n > 0 {
+		first = show(those.Get(types.IntZero))
+		if n > 1 {
+			first += fmt.Sprintf(" and %d more of %d", n-1, of)
+		}
+	}
+	switch {
+	case p.macro == operators.All && n > 0:
+		return []*Node{{Text: "what does not match", Value: first}}
+	case p.macro == operators.All:
+		return []*Node{{Text: "what matches", Value: fmt.Sprintf("all of %d", of)}}
+	case n > 0:
+		return []*Node{{Text: "what matches", Value: first}}
+	}
+	return []*Node{{Text: "what matches", Value: fmt.Sprintf("none of %d", of)}}
 }
 
 // flat collects the operands of a chain of one operator, which CEL keeps as a balanced tree.
@@ -558,7 +852,7 @@ func (x explainer) behind(name string) []*Node {
 	default:
 		return nil
 	}
-	if variables[name].unknown(x.f.s) {
+	if variables[name].unknown(x.f) != nil {
 		return nil
 	}
 	var out []*Node
@@ -578,7 +872,7 @@ func (x explainer) value(e celast.Expr) (ref.Val, bool) {
 	}
 	// CEL keeps no value of a name in the branch of ?: that was not taken.
 	if e.Kind() == celast.IdentKind {
-		if def, ok := variables[strings.TrimPrefix(e.AsIdent(), ".")]; ok && (def.unknown == nil || !def.unknown(x.f.s)) {
+		if def, ok := variables[strings.TrimPrefix(e.AsIdent(), ".")]; ok && (def.unknown == nil || def.unknown(x.f) == nil) {
 			v, _ := x.f.ResolveName(def.name)
 			return types.DefaultTypeAdapter.NativeToValue(v), true
 		}
@@ -609,6 +903,8 @@ func show(v ref.Val) string {
 	switch v := v.(type) {
 	case types.String:
 		return quote(string(v))
+	case *thing:
+		return quote(v.String())
 	case traits.Lister:
 		size, ok := v.Size().(types.Int)
 		if !ok {

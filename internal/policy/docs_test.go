@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"reflect"
 	"regexp"
@@ -51,11 +52,13 @@ func TestManual(t *testing.T) {
 	if right < 8 || wrong < 3 {
 		t.Errorf("found %d right and %d wrong examples: is the manual still written the way this test reads it?", right, wrong)
 	}
-	for _, v := range Environment() {
-		row := "| `" + v.Name + "` | " + strings.ReplaceAll(v.Type, "google.protobuf.", "") + " | " + v.Doc + " |"
-		if !bytes.Contains(text, []byte(row)) {
+	for _, row := range manualRows() {
+		if !bytes.Contains(text, []byte("\n"+row+"\n")) {
 			t.Errorf("the manual lacks the row\n%s", row)
 		}
+	}
+	if want := fmt.Sprintf("version %d of the environment", EnvironmentVersion); !bytes.Contains(text, []byte(want)) {
+		t.Errorf("the manual does not say %q", want)
 	}
 	for _, keys := range [][]string{fileKeys, labelKeys, checksKeys, requiredKeys, mergeKeys, methodKeys, bodyKeys, freeKeys, deedKeys} {
 		for _, k := range keys {
@@ -64,6 +67,24 @@ func TestManual(t *testing.T) {
 			}
 		}
 	}
+}
+
+// manualRows are the rows of the manual's tables of the environment.
+func manualRows() []string {
+	row := func(v Variable) string {
+		return "| `" + v.Name + "` | " + strings.ReplaceAll(v.Type, "google.protobuf.", "") + " | " + v.Doc + " |"
+	}
+	var out []string
+	for _, v := range Environment() {
+		out = append(out, row(v))
+	}
+	for _, o := range Objects() {
+		out = append(out, "**"+o.Name+"**")
+		for _, v := range o.Fields {
+			out = append(out, row(v))
+		}
+	}
+	return out
 }
 
 // generated makes the JSON schema from the shape of the file.

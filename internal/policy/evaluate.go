@@ -52,7 +52,7 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 	})
 	if e.Source.Mode == DryOnly {
 		d.v.Would, d.actions = d.actions, nil
-		if s.State == pull.Open {
+		if s.State == pull.Open && d.v.State != Off {
 			d.v.State = DryRun
 		}
 	} else if e.hold != nil && (e.Policy == nil || e.Policy.mode == "") {
@@ -63,6 +63,9 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 		d.actions = nil // GitHub takes no writes there, and says so of each
 	}
 	d.v.Actions = d.actions
+	if d.f != nil && !d.f.again.IsZero() {
+		d.lookAt(d.f.again)
+	}
 	out := Decision{Verdict: d.v, Actions: d.actions, Commands: d.commanded, Memory: d.next, Again: d.again}
 	if d.f != nil {
 		out.Needs = pull.SortNeeds(d.f.needs)
@@ -118,6 +121,10 @@ func (d *decider) decide() {
 	}
 	d.f = newFacts(d.p, d.s, &d.next, d.now)
 	d.f.heads = d.was.Heads
+	if d.optedOut() {
+		d.leaveQueue()
+		return
+	}
 	d.commands()
 	switch d.v.State {
 	case Merged:

@@ -239,7 +239,7 @@ func TestReasonsSayWho(t *testing.T) {
 			s.Labels = []pull.Label{{Name: "HOLD"}, {Name: "hold", Present: true, SetBy: carol}}
 		}, Reason{Code: LabelBlocks, Label: "hold", By: "carol", Who: []string{WhoTriage}}},
 		{"lines", "version: 1\nmerge: { if: pr.lines < 10 }", func(*pull.Snapshot) {}, Reason{Code: ConditionFalse, Text: "pr.lines < 10", Value: "pr.lines is 25"}},
-		{"files", "version: 1\nmerge: { if: 'pr.files.exists(f, f.startsWith(\"web/\"))' }", func(*pull.Snapshot) {}, Reason{Code: ConditionFalse, Text: `pr.files.exists(f, f.startsWith("web/"))`, Value: `pr.files is ["src/door.go", "docs/door.md"]`}},
+		{"files", "version: 1\nmerge: { if: 'pr.files.exists(f, f.startsWith(\"web/\"))' }", func(*pull.Snapshot) {}, Reason{Code: ConditionFalse, Text: `pr.files.exists(f, f.startsWith("web/"))`, Value: `pr.files is ["src/door.go", "docs/door.md"], what matches is none of 2`}},
 		{"method", "version: 1\nmerge: { if: approved, method: rebase }", func(s *pull.Snapshot) { s.AllowedMethods = []pull.MergeMethod{pull.Squash} }, Reason{Code: MethodNotAllowed, Method: pull.Rebase, Names: []string{"squash"}, Who: []string{WhoAdmin, WhoPolicy}}},
 		{"unknown", "version: 1\nmerge: { if: '!(\"a\" in pr.files)' }", func(s *pull.Snapshot) { s.FilesTruncated = true }, Reason{Code: FactUnknown, Names: []string{"pr.files"}, Text: `"a" in pr.files`}},
 	}
@@ -536,6 +536,7 @@ func TestExplanation(t *testing.T) {
   pr.lines||25|5:10
  pr.files.exists(f, f.startsWith("web/"))|false||6:10
   pr.files||["src/door.go", "docs/door.md"]|6:10
+  what matches||none of 2|0:0
  !("hold" in pr.labels)|true||7:10
   "hold" in pr.labels|false||7:12
    pr.labels||[]|7:22

@@ -28,16 +28,17 @@ type Policy struct {
 	// keys are the top-level keys that the file has, even if they are empty, and where: it takes no defaults for them.
 	keys map[string]Pos
 
-	mode      Mode // "" when the file does not say
-	optOut    []string
-	generated *globs
-	labels    []labelRule
-	reviewers []reviewerRule
-	approvals *approvalTree // nil: there is no section
-	checks    *checksRule
-	merge     *mergeRule
-	rules     []freeRule
-	commands  *commandRules
+	mode       Mode // "" when the file does not say
+	optOut     []string
+	generated  *globs
+	updateBots *logins
+	labels     []labelRule
+	reviewers  []reviewerRule
+	approvals  *approvalTree // nil: there is no section
+	checks     *checksRule
+	merge      *mergeRule
+	rules      []freeRule
+	commands   *commandRules
 }
 
 type labelRule struct {
@@ -84,6 +85,8 @@ func (p *Policy) over(defaults *Policy) *Policy {
 			q.optOut = defaults.optOut
 		case "generated":
 			q.generated = defaults.generated
+		case "update-bots":
+			q.updateBots = defaults.updateBots
 		case "labels":
 			q.labels = defaults.labels
 		case "reviewers":

@@ -404,6 +404,8 @@ func (r *reader) policy(body ast.Node) *Policy {
 			p.optOut = r.optOut(e)
 		case "generated":
 			p.generated = r.globs(e, "generated")
+		case "update-bots":
+			p.updateBots = r.bots(e)
 		case "labels":
 			p.labels = r.labels(e.value)
 		case "reviewers":

@@ -159,11 +159,7 @@ func (r *reader) expressions(e entry) *patterns {
 }
 
 // logins are accounts by name.
-type logins struct {
-	source string
-	pos    Pos
-	list   []string
-}
+type logins struct{ list []string }
 
 func (l *logins) match(a pull.Actor) bool {
 	for _, name := range l.list {
@@ -179,21 +175,33 @@ var (
 	loginForm = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9_-])?(?:\[bot\])?$`)
 )
 
-func (r *reader) logins(e entry) *logins {
-	out := &logins{pos: e.at}
+// authors reads who may be the author: logins and teams.
+func (r *reader) authors(e entry) *people {
+	out := &people{pos: e.at}
 	items := r.list(e.value, e.key)
 	out.source = sourceOf(e.key, items)
 	for _, s := range items {
-		switch {
-		case strings.HasPrefix(s.text, "@") && strings.Contains(s.text, "/"):
-			r.say(s.at, "List the logins of its members.", "Teams such as %q are not supported here.", s.text)
-		case strings.HasPrefix(s.text, "@"):
-			r.say(s.at, fmt.Sprintf("Write %q.", strings.TrimPrefix(s.text, "@")), "A login is written without the @.")
-		case !loginForm.MatchString(s.text):
-			r.say(s.at, "For example: octocat, or dependabot[bot] for an App.", "%q can't be the login of an account.", s.text)
+		switch login := strings.TrimPrefix(s.text, "@"); {
+		case teamForm.MatchString(s.text):
+			out.teams = append(out.teams, login)
+		case loginForm.MatchString(login):
+			out.logins = append(out.logins, login)
 		default:
-			out.list = append(out.list, s.text)
+			r.say(s.at, "For example: octocat, dependabot[bot] for an App, @acme/backend for a team.", "%q can't be the login of an account.", s.text)
 		}
+	}
+	return out
+}
+
+// bots reads the logins of Apps.
+func (r *reader) bots(e entry) *logins {
+	out := &logins{}
+	for _, s := range r.list(e.value, e.key) {
+		if !strings.HasSuffix(s.text, "[bot]") || !loginForm.MatchString(s.text) {
+			r.say(s.at, "For example: acme-renovate[bot].", "%q can't be the login of an App, which ends in [bot].", s.text)
+			continue
+		}
+		out.list = append(out.list, s.text)
 	}
 	return out
 }

@@ -69,10 +69,11 @@ const (
 	Observing State = "observing" // there is no policy
 	DryRun    State = "dry-run"
 	Broken    State = "broken" // the policy is not valid, and none was valid before
+	Off       State = "off"    // a label keeps the service off
 )
 
 // States lists every state.
-var States = []State{Waiting, Ready, Merged, Closed, Blocked, Observing, DryRun, Broken}
+var States = []State{Waiting, Ready, Merged, Closed, Blocked, Observing, DryRun, Broken, Off}
 
 // A Source says which policy a verdict follows.
 type Source struct {
@@ -217,7 +218,7 @@ const (
 )
 
 // Codes lists every code; tests hold that each has its sentence.
-var Codes = slices.Concat(coreCodes, reviewerCodes, approvalCodes, commandCodes, checkCodes, mergeCodes, ruleCodes)
+var Codes = slices.Concat(coreCodes, conditionCodes, reviewerCodes, approvalCodes, commandCodes, checkCodes, mergeCodes, ruleCodes)
 
 var coreCodes = []Code{
 	NoPolicy, PolicyBroken, PolicyUsingLast, DefaultsGone, DefaultsBroken, NoMergeRule, IsMerged, IsClosed,
