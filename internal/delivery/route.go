@@ -9,6 +9,7 @@ import (
 // How long a key waits for more hints before it is looked at. GitHub sends several events for one click (a push to a
 // pull request is a push, a synchronize and a handful of checks), and one look answers them all.
 const (
+	settleWords  = 0                      // somebody has said something, and waits for the answer
 	settlePull   = 200 * time.Millisecond // somebody is watching
 	settleChecks = 2 * time.Second        // checks come in swarms; nobody merges by the second
 	settleBulk   = 5 * time.Second        // every open pull request of a branch: let what is urgent go first
@@ -32,12 +33,18 @@ func Route(h pull.Hint) pull.Route {
 		case "opened", "reopened", "synchronize":
 			// The events that move a head. Others repeat the head as it was when they were written, and late ones would
 			// set the index of open heads back; what a pass sees is recorded anyway.
-			r.Head = h.HeadSHA
+			r.Head, r.HeadAt = h.HeadSHA, h.UpdatedAt
 		}
 		return r
 
-	case "pull_request_review", "pull_request_review_comment", "pull_request_review_thread", "issue_comment":
-		// issue_comment has numbers only where the issue is a pull request.
+	case "pull_request_review", "pull_request_review_comment", "issue_comment":
+		// There may be a command in it. issue_comment has numbers only where the issue is a pull request.
+		if len(h.Numbers) == 0 {
+			return pull.Route{}
+		}
+		return pull.Route{Settle: settleWords, Priority: pull.Urgent, Numbers: h.Numbers}
+
+	case "pull_request_review_thread":
 		if len(h.Numbers) == 0 {
 			return pull.Route{}
 		}

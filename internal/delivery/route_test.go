@@ -16,6 +16,8 @@ func TestRoute(t *testing.T) {
 	repo := pull.Repo{ID: 1, Owner: "octo", Name: "app"}
 	echo := &pull.Report{SHA: head, State: pull.ReportGood, Digest: "x"}
 	look := pull.Route{Settle: 200 * time.Millisecond, Priority: pull.Ordinary, Numbers: []int{7}}
+	words := pull.Route{Priority: pull.Urgent, Numbers: []int{7}}
+	at := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 	with := func(r pull.Route, change func(*pull.Route)) pull.Route { change(&r); return r }
 	checks := pull.Route{Settle: 2 * time.Second, Priority: pull.Background}
 	bulk := pull.Route{Settle: 5 * time.Second, Priority: pull.Bulk, Base: "*"}
@@ -24,17 +26,17 @@ func TestRoute(t *testing.T) {
 		hint pull.Hint
 		want pull.Route
 	}{
-		{"opened", pull.Hint{Event: "pull_request", Action: "opened", Numbers: []int{7}, HeadSHA: head}, with(look, func(r *pull.Route) { r.Head = head })},
+		{"opened", pull.Hint{Event: "pull_request", Action: "opened", Numbers: []int{7}, HeadSHA: head, UpdatedAt: at}, with(look, func(r *pull.Route) { r.Head, r.HeadAt = head, at })},
 		{"synchronize", pull.Hint{Event: "pull_request", Action: "synchronize", Numbers: []int{7}, HeadSHA: head}, with(look, func(r *pull.Route) { r.Head = head })},
 		{"reopened", pull.Hint{Event: "pull_request", Action: "reopened", Numbers: []int{7}, HeadSHA: head}, with(look, func(r *pull.Route) { r.Head = head })},
-		{"labeled, whose head may be an old one", pull.Hint{Event: "pull_request", Action: "labeled", Numbers: []int{7}, HeadSHA: head}, look},
+		{"labeled, whose head may be an old one", pull.Hint{Event: "pull_request", Action: "labeled", Numbers: []int{7}, HeadSHA: head, UpdatedAt: at}, look},
 		{"an action of tomorrow", pull.Hint{Event: "pull_request", Action: "enchanted", Numbers: []int{7}}, look},
 		{"closed", pull.Hint{Event: "pull_request", Action: "closed", Numbers: []int{7}, HeadSHA: head, Closed: true}, with(look, func(r *pull.Route) { r.Gone = true })},
 		{"pull request without a number", pull.Hint{Event: "pull_request", Action: "opened", HeadSHA: head}, pull.Route{}},
-		{"review", pull.Hint{Event: "pull_request_review", Numbers: []int{7}}, look},
-		{"review comment", pull.Hint{Event: "pull_request_review_comment", Numbers: []int{7}}, look},
+		{"review", pull.Hint{Event: "pull_request_review", Numbers: []int{7}}, words},
+		{"review comment", pull.Hint{Event: "pull_request_review_comment", Numbers: []int{7}}, words},
 		{"review thread", pull.Hint{Event: "pull_request_review_thread", Numbers: []int{7}}, look},
-		{"comment", pull.Hint{Event: "issue_comment", Numbers: []int{7}}, look},
+		{"comment", pull.Hint{Event: "issue_comment", Numbers: []int{7}}, words},
 		{"comment on an issue", pull.Hint{Event: "issue_comment"}, pull.Route{}},
 		{"check run with numbers", pull.Hint{Event: "check_run", Numbers: []int{7, 8}, HeadSHA: head}, with(checks, func(r *pull.Route) { r.Numbers = []int{7, 8} })},
 		{"check run of a fork", pull.Hint{Event: "check_run", HeadSHA: head}, with(checks, func(r *pull.Route) { r.SHA = head })},
@@ -91,7 +93,7 @@ func TestRouteNamesOneWay(t *testing.T) {
 				ways++
 			}
 		}
-		if ways > 1 || ways == 1 && r.Settle == 0 || ways == 0 && !cmp.Equal(r, pull.Route{}) || h.Repo.ID == 0 && ways != 0 {
+		if ways > 1 || ways == 1 && r.Settle == 0 && r.Priority != pull.Urgent || ways == 0 && !cmp.Equal(r, pull.Route{}) || h.Repo.ID == 0 && ways != 0 {
 			t.Fatalf("Route(%+v) = %+v", h, r)
 		}
 	})

@@ -151,6 +151,7 @@ var outcomeWords = map[policy.Outcome]struct {
 	policy.RuleDoes:      {"acts", "✓", Good},
 	policy.RuleDone:      {"holds; what it asks for is done", "✓", ""},
 	policy.RuleIdle:      {"does not hold", "✗", ""},
+	policy.CommandOver:   {"is no longer in force", "✗", Wait},
 
 	policy.ReviewersAsk:     {"somebody is being asked", "✓", Good},
 	policy.ReviewersAsked:   {"everybody needed has been asked", "✓", ""},

@@ -355,6 +355,12 @@ func people(who []string) string {
 			w = "someone with write access"
 		case policy.WhoTriage:
 			w = "someone who may set labels"
+		case policy.WhoReader:
+			w = "everybody who can read the repository"
+		case policy.WhoMaintainer:
+			w = "someone who maintains the repository"
+		case policy.WhoCodeOwner:
+			w = "an owner of the changed files"
 		case policy.WhoAdmin:
 			w = "an administrator of the repository"
 		case policy.WhoPolicy:

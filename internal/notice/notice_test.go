@@ -27,6 +27,22 @@ func full(c policy.Code) policy.Reason {
 		Until: time.Date(2026, 3, 2, 14, 5, 0, 0, time.UTC), Who: []string{"alice", policy.WhoWriter},
 	}
 	switch c {
+	case policy.CommandUnknown:
+		r.Verb, r.Names = "mreg", []string{"merge"}
+	case policy.CommandState:
+		r.Verb, r.Value = "merge", "closed"
+	case policy.CommandArguments:
+		r.Verb, r.Text, r.Value = "merge", "please", "/merge [squash|merge|rebase]"
+	case policy.CommandOldHead:
+		r.Verb, r.Value = "merge", "0ldhead00000000000000000000000000000000"
+	case policy.CommandPointless:
+		r.Verb = "retest"
+	case policy.CommandUnsure:
+		r.Verb, r.Text = "merge", "the App may not see the organization's members"
+	case policy.CommandFailed:
+		r.Verb, r.Text = "cc", "Reviews may only be requested from collaborators."
+	case policy.CommandOff, policy.CommandEdited, policy.CommandHeadUnknown, policy.CommandNotAllowed, policy.CommandOutdated:
+		r.Verb = "merge"
 	case policy.PolicyBroken, policy.PolicyUsingLast, policy.DefaultsBroken:
 		r.Text = `.github/pr-manager.yml:3:7: A policy has no key "merg". Did you mean "merge"?`
 	case policy.IsDraft, policy.Conflict:
@@ -39,6 +55,8 @@ func full(c policy.Code) policy.Reason {
 		r.Value = "division by zero"
 	case policy.ReviewerTurn, policy.ReviewerIdle, policy.ReviewerDrawn, policy.ReviewerFull, policy.ReviewersFew:
 		r.Names, r.Count, r.Value = []string{"bob", "carol"}, 4, "2"
+	case policy.ReviewerAsked, policy.ReviewerSettling:
+		r.Names, r.Text = []string{"bob"}, "it is their turn, of 4 who could be asked."
 	case policy.ReviewerRefused:
 		r.Names, r.Text = []string{"bob"}, "Reviews may only be requested from collaborators."
 	case policy.ReviewerUnknown:
@@ -353,10 +371,51 @@ func TestWhy(t *testing.T) {
 	if got, want := Why(v, v.Actions[0]), "Add the label “docs”: its condition (files: docs/**) holds."; got != want {
 		t.Errorf("Why = %q, want %q", got, want)
 	}
+	asking := decide(t, "version: 1\nreviewers: [{ from: bob }]\n", world(func(s *pull.Snapshot) {
+		s.Reviews = nil
+		s.Known.People = map[string]pull.Person{"bob": {Actor: bob, Permission: pull.PermissionWrite, Loaded: true}}
+	}), pull.Memory{})
+	if got, want := Why(asking, asking.Actions[0]), "Ask bob for a review: there is nobody else to choose from."; got != want {
+		t.Errorf("Why = %q, want %q", got, want)
+	}
 	merged := decide(t, usual+"  delete-branch: true\n", world(func(s *pull.Snapshot) { s.State, s.MergedBy, s.Known.Dependents = pull.Merged, us, &pull.Pulls{} }),
 		pull.Memory{Intents: []pull.Intent{{Action: pull.Action{Kind: pull.Merge, Target: string(head)}, Status: pull.Done}}})
 	if got, want := Why(merged, merged.Actions[0]), "The branch door is merged, so it is deleted."; got != want {
 		t.Errorf("Why = %q, want %q", got, want)
+	}
+}
+
+// A report must not be written again because somebody was asked to review, which it said.
+func TestReportLastsWhenReviewersAreAsked(t *testing.T) {
+	dave := pull.Actor{ID: 9, Login: "dave", Type: pull.User}
+	e := policy.Resolve(pull.Document{Found: true, Text: "version: 1\nreviewers:\n  - { from: [bob, dave, erin], count: 2, pick: least-loaded }\n  - { from: erin, count: 1 }\n"}, pull.Document{}, pull.Document{}, false)
+	s := world(func(s *pull.Snapshot) {
+		s.Reviews = nil
+		s.Known.People = map[string]pull.Person{
+			"bob":  {Actor: bob, Permission: pull.PermissionWrite, Loaded: true, Requests: 3},
+			"dave": {Actor: dave, Permission: pull.PermissionWrite, Loaded: true, Requests: 1}, "erin": {Missing: "there is no such account"},
+		}
+	})
+	d := e.Evaluate(s, pull.Memory{}, noon)
+	if len(d.Needs) > 0 || len(d.Actions) != 2 {
+		t.Fatalf("needs %v, does %v, want bob and dave asked", d.Needs, d.Actions)
+	}
+	first, _ := Report(s, d.Verdict, "")
+	m := pull.Memory{}
+	for _, a := range d.Actions {
+		a.Why = Why(d.Verdict, a)
+		m.Intents = append(m.Intents, pull.Intent{Action: a, Status: pull.Done, PlannedAt: noon, DoneAt: noon})
+	}
+	settling, _ := Report(s, e.Evaluate(s, m, noon.Add(time.Second)).Verdict, "")
+	s.ReviewRequests = []pull.ReviewRequest{{Who: dave}, {Who: bob}}
+	after, _ := Report(s, e.Evaluate(s, m, noon.Add(time.Minute)).Verdict, "")
+	for when, r := range map[string]pull.Report{"a second later": settling, "a minute later": after} {
+		if r.Digest != first.Digest {
+			t.Errorf("%s the report is\n%s\nwant it as it was:\n%s", when, r.Summary, first.Summary)
+		}
+	}
+	if want := "none of the 3 who could be asked has fewer open requests"; !strings.Contains(after.Summary, want) {
+		t.Errorf("the report forgets why: %s", after.Summary)
 	}
 }
 

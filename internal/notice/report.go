@@ -58,6 +58,9 @@ func lasting(v policy.Verdict) policy.Verdict {
 		if rules[i].Section != "labels" { // labels depend on the head, and a new head has a new report
 			rules[i].Condition = lastingNode(rules[i].Condition)
 		}
+		if rules[i].Section == "reviewers" {
+			rules[i] = lastingReviewers(rules[i])
+		}
 	}
 	v.Rules = rules
 	return v

@@ -2,6 +2,7 @@ package notice
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
@@ -17,13 +18,13 @@ func reviewerClause(r policy.Reason) string {
 	case policy.ReviewerAgain:
 		return fmt.Sprintf("to be asked for a review again: %s, as %s", who, asBecause(r))
 	case policy.ReviewerAsked:
-		return "asked for a review: " + who
+		return "asked for a review: " + who + asWas(r.Text)
 	case policy.ReviewerOwner:
 		return "asked for a review by GitHub, because of CODEOWNERS: " + who
 	case policy.ReviewerReviewed:
 		return "reviewed by " + who
 	case policy.ReviewerSettling:
-		return "asked for a review a moment ago, which GitHub does not show yet: " + who
+		return "asked for a review a moment ago, which GitHub does not show yet: " + who + asWas(r.Text)
 	case policy.ReviewerGone:
 		return "asked before and taken off the list since, so the place stays empty until /reroll fills it: " + who
 
@@ -87,6 +88,38 @@ func asBecause(r policy.Reason) string {
 		return "the head has changed since they reviewed " + commit(r.SHA)
 	}
 	return ""
+}
+
+// asWas repeats why somebody was asked.
+func asWas(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ", as " + strings.TrimSuffix(plain(why, maxText), ".")
+}
+
+// lastingReviewers are reasons about reviewers as they read before somebody is asked and after: that would be one more
+// write of the report for each time that the service asks.
+func lastingReviewers(rule policy.Rule) policy.Rule {
+	if rule.Outcome == policy.ReviewersAsk {
+		rule.Outcome = policy.ReviewersAsked
+		if slices.ContainsFunc(rule.Why, func(r policy.Reason) bool { return r.Code == policy.ReviewersFew }) {
+			rule.Outcome = policy.ReviewersShort
+		}
+	}
+	why := slices.Clone(rule.Why)
+	for i, r := range why {
+		switch r.Code {
+		case policy.ReviewerTurn, policy.ReviewerIdle, policy.ReviewerDrawn, policy.ReviewerOnly, policy.ReviewerAgain:
+			why[i] = policy.Reason{Code: policy.ReviewerAsked, Names: r.Names, Text: asBecause(r)}
+		case policy.ReviewerSettling:
+			why[i].Code = policy.ReviewerAsked
+		}
+		why[i].Text = strings.TrimSuffix(why[i].Text, ".")
+	}
+	slices.SortStableFunc(why, func(a, b policy.Reason) int { return strings.Compare(clause(a), clause(b)) })
+	rule.Why = why
+	return rule
 }
 
 // persons names a few people, and counts the rest.

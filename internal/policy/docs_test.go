@@ -11,8 +11,11 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
 	"github.com/invopop/jsonschema"
 	jschema "github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
 const (
@@ -60,7 +63,7 @@ func TestManual(t *testing.T) {
 	if want := fmt.Sprintf("version %d of the environment", EnvironmentVersion); !bytes.Contains(text, []byte(want)) {
 		t.Errorf("the manual does not say %q", want)
 	}
-	for _, keys := range [][]string{fileKeys, labelKeys, checksKeys, requiredKeys, mergeKeys, methodKeys, bodyKeys, freeKeys, deedKeys} {
+	for _, keys := range [][]string{fileKeys, labelKeys, reviewerKeys, checksKeys, requiredKeys, mergeKeys, methodKeys, bodyKeys, freeKeys, deedKeys, {"bots"}, commandKeys} {
 		for _, k := range keys {
 			if !bytes.Contains(text, []byte("`"+k+"`")) {
 				t.Errorf("the manual does not mention the key %q", k)
@@ -87,6 +90,27 @@ func manualRows() []string {
 	return out
 }
 
+// The words of commands are one list: in the table, in the vocabulary, in the section of the policy and in the manual.
+func TestVerbsAreOneList(t *testing.T) {
+	text, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, v := range verbs {
+		names = append(names, v.name)
+		if !bytes.Contains(text, []byte("`/"+v.name)) {
+			t.Errorf("the manual does not mention /%s", v.name)
+		}
+	}
+	if diff := cmp.Diff(pull.Verbs, names); diff != "" {
+		t.Errorf("pull.Verbs and the table (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(names, commandsKeys[1:]); diff != "" {
+		t.Errorf("the table and the section commands (-want +got):\n%s", diff)
+	}
+}
+
 // generated makes the JSON schema from the shape of the file.
 func generated(t *testing.T) []byte {
 	t.Helper()
@@ -106,6 +130,16 @@ func generated(t *testing.T) []byte {
 				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}})
 			case reflect.TypeFor[ranges]():
 				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `^\s*(\d+\s*(\.\.)?|\d*\s*\.\.\s*\d+|\d+\s*\.\.\s*\d+)\s*$`}, number}})
+			case reflect.TypeFor[share]():
+				return &jsonschema.Schema{Type: "integer", Minimum: "1", Maximum: json.Number(fmt.Sprint(maxShares))}
+			case reflect.TypeFor[commandShape]():
+				who := oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}})
+				who.OneOf[1].MinItems = nil // nobody
+				field, _ := t.FieldByName("Allow")
+				who.Description = field.Tag.Get("jsonschema_description")
+				of := jsonschema.NewProperties()
+				of.Set("allow", who)
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "object", Properties: of, AdditionalProperties: jsonschema.FalseSchema, Required: []string{"allow"}}, {Enum: []any{wordOff, false}}}}
 			case reflect.TypeFor[condition]():
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, {Type: "boolean"}}}
 			case reflect.TypeFor[methods]():
@@ -137,6 +171,9 @@ func generated(t *testing.T) []byte {
 		one := uint64(1)
 		labels.AdditionalProperties.MinProperties = &one
 		*labels = jsonschema.Schema{Description: labels.Description, AnyOf: []*jsonschema.Schema{{Type: "object", AdditionalProperties: labels.AdditionalProperties}, {Type: "null"}}}
+	}
+	if commands, ok := s.Properties.Get("commands"); ok {
+		*commands = jsonschema.Schema{Description: commands.Description, AnyOf: []*jsonschema.Schema{{Type: "object", Properties: commands.Properties, AdditionalProperties: commands.AdditionalProperties}, {Type: "null"}, {Enum: []any{wordOff, false}}}}
 	}
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -204,7 +241,7 @@ func TestSchemaAcceptsWhatTheParserAccepts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples := [][]byte{[]byte(everything), []byte(labelled), []byte("version: 1\nlabels:\n"), []byte("version: 1\nlabels: { 1: { author: 123, lines: [1, ..5, 6..] }, x: { if: true } }\n")}
+	examples := [][]byte{[]byte(everything), []byte(labelled), []byte("version: 1\nlabels:\n"), []byte("version: 1\ncommands:\n"), []byte("version: 1\ncommands: off\n"), []byte("version: 1\ncommands: { bots: x, close: off, help: false, merge: { allow: [] }, why: { allow: [read, author] } }\n"), []byte("version: 1\nlabels: { 1: { author: 123, lines: [1, ..5, 6..] }, x: { if: true } }\n")}
 	for _, b := range fence.FindAllSubmatch(text, -1) {
 		if string(b[1]) == "yaml" {
 			examples = append(examples, b[2])
@@ -215,7 +252,7 @@ func TestSchemaAcceptsWhatTheParserAccepts(t *testing.T) {
 			t.Errorf("the schema refuses\n%s\n%v", e, err)
 		}
 	}
-	for _, bad := range []string{"mode: active\n", "version: 2\n", "version: 1\nmerg: {}\n", "version: 1\nmode: dryrun\n", "version: 1\nlabels: { a: {} }\n", "version: 1\nlabels: { a: { file: x } }\n", "version: 1\nmerge: { method: squash }\n", "version: 1\nmerge: { if: true, method: sqash }\n", "version: 1\nlabels: { a: { lines: many } }\n", "version: 1\nlabels: { a: { files: [] } }\n", "version: 1\nchecks: { none-expected: 'yes' }\n"} {
+	for _, bad := range []string{"mode: active\n", "version: 2\n", "version: 1\nmerg: {}\n", "version: 1\nmode: dryrun\n", "version: 1\nlabels: { a: {} }\n", "version: 1\nlabels: { a: { file: x } }\n", "version: 1\nmerge: { method: squash }\n", "version: 1\nmerge: { if: true, method: sqash }\n", "version: 1\nlabels: { a: { lines: many } }\n", "version: 1\nlabels: { a: { files: [] } }\n", "version: 1\nchecks: { none-expected: 'yes' }\n", "version: 1\ncommands: on\n", "version: 1\ncommands: { merg: off }\n", "version: 1\ncommands: { merge: {} }\n", "version: 1\ncommands: { merge: { allow: ' ' } }\n"} {
 		if valid([]byte(bad)) == nil {
 			t.Errorf("the schema accepts\n%s", bad)
 		}

@@ -66,7 +66,7 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 	if d.f != nil && !d.f.again.IsZero() {
 		d.lookAt(d.f.again)
 	}
-	out := Decision{Verdict: d.v, Actions: d.actions, Commands: d.commanded, Memory: d.next, Again: d.again}
+	out := Decision{Verdict: d.v, Actions: d.actions, Commands: d.commanded, Replies: d.replies, Memory: d.next, Again: d.again}
 	if d.f != nil {
 		out.Needs = pull.SortNeeds(d.f.needs)
 	}
@@ -90,10 +90,12 @@ type decider struct {
 	v         Verdict
 	actions   []pull.Action
 	commanded []pull.Command
+	replies   []Reply
+	asked     map[string]pull.Action // labels, in lower case, that a command is about to put on or take off
 	next      pull.Memory
 	again     time.Time
 
-	asked     *ask // a rule of the section rules asks for the merge
+	byRule    *ask // a rule of the section rules asks for the merge
 	turnTaken bool // it is this pull request's turn to be brought up to date
 }
 
@@ -183,10 +185,30 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 	takenByOther := l.TakenBy.ID != 0 && !l.TakenBy.Same(d.s.Us)
 	last := d.lastWrite(rule.name)
 
+	// What somebody asks for in a comment goes before the condition, and is theirs from then on.
+	if a, ok := d.asked[strings.ToLower(rule.name)]; ok {
+		out.Outcome, out.Why = LabelAdd, []Reason{{Code: LabelAsked, Label: rule.name, By: mem.Asked}}
+		if a.Kind == pull.RemoveLabel {
+			out.Outcome = LabelRemove
+		}
+		d.v.Rules = append(d.v.Rules, out)
+		return false
+	}
+	if last.Action.Command != "" && last.Status == pull.Done && l.Present == (last.Action.Kind == pull.RemoveLabel) && d.now.Before(last.DoneAt.Add(settle)) &&
+		!(setByOther && l.SetAt.After(last.StartedAt)) && !(takenByOther && l.TakenAt.After(last.StartedAt)) {
+		out.Outcome, out.Why = LabelSettling, []Reason{{Code: LabelWritten, Label: rule.name}}
+		d.lookAt(last.DoneAt.Add(settle))
+		d.v.Rules = append(d.v.Rules, out)
+		return false
+	}
+	if mem.Asked != "" && l.Present == mem.KeptOff {
+		mem.Asked = "" // somebody has done otherwise since
+	}
+
 	// Whose is it? With a personal token the account alone proves nothing: the service shares it with a person. An App's
 	// is nobody else's, also where the ledger knows nothing of it, because it was restored from an earlier backup.
 	switch {
-	case setByOther:
+	case setByOther, mem.Asked != "":
 		mem.Ours = false
 	case l.Present && l.SetBy.Same(d.s.Us) && !d.s.AsApp && !last.DoneAt.IsZero() && l.SetAt.After(last.DoneAt.Add(settle)):
 		mem.Ours = false // long after the service did: by the person whose token it uses
@@ -206,7 +228,9 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 		awaitsMergeability = slices.ContainsFunc(out.Why, func(r Reason) bool { return r.Code == MergeableUnknown })
 
 	case cond.Result == False:
-		mem.KeptOff = false
+		if mem.KeptOff {
+			mem.KeptOff, mem.Asked = false, ""
+		}
 		if takenByOther && l.TakenAt.After(mem.Released) {
 			mem.Released = l.TakenAt
 		}
@@ -218,7 +242,11 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 			out.Outcome, out.Why = LabelRemove, []Reason{{Code: DoesNotHold, Label: rule.name}}
 			d.turn(&out, remove, last)
 		default:
-			out.Outcome, out.Why = LabelLeft, []Reason{{Code: LabelSetByOther, Label: rule.name, By: l.SetBy.Login, Who: []string{WhoTriage}}}
+			by := l.SetBy.Login
+			if mem.Asked != "" {
+				by = mem.Asked
+			}
+			out.Outcome, out.Why = LabelLeft, []Reason{{Code: LabelSetByOther, Label: rule.name, By: by, Who: []string{WhoTriage}}}
 		}
 
 	case l.Present:
@@ -241,7 +269,7 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 			mem.KeptOff, mem.Ours = true, false
 		}
 		if mem.KeptOff {
-			r := Reason{Code: LabelTakenByOther, Label: rule.name, Who: []string{WhoTriage}}
+			r := Reason{Code: LabelTakenByOther, Label: rule.name, By: mem.Asked, Who: []string{WhoTriage}}
 			if takenByOther {
 				r.By = l.TakenBy.Login
 			}

@@ -194,8 +194,8 @@ func (d *decider) merge(look bool) {
 	rule := d.p.merge
 	switch {
 	case rule != nil:
-	case d.asked != nil:
-		rule = &mergeRule{pos: d.asked.rule.pos}
+	case d.byRule != nil:
+		rule = &mergeRule{pos: d.byRule.rule.pos}
 	default:
 		d.v.State = Waiting
 		d.v.Reasons = []Reason{{Code: NoMergeRule, Who: []string{WhoWriter}}}
@@ -212,7 +212,7 @@ func (d *decider) merge(look bool) {
 	if rule.when != nil {
 		out.Condition = rule.when.evaluate(d.f)
 	} else {
-		out.Condition = d.asked.cond
+		out.Condition = d.byRule.cond
 	}
 	reasons := d.obstacles()
 	method, more := d.method(rule)
@@ -355,8 +355,8 @@ func (d *decider) method(rule *mergeRule) (pull.MergeMethod, []Reason) {
 			return c.method, blame(n, true, d.f) // it may be this one, or not
 		}
 	}
-	if d.asked != nil && d.asked.method != "" {
-		method = d.asked.method
+	if d.byRule != nil && d.byRule.method != "" {
+		method = d.byRule.method
 	}
 	if o := d.ordered(); o != nil && rule.command && slices.Contains(methodNames, o.Args) {
 		method = pull.MergeMethod(o.Args)
@@ -403,7 +403,7 @@ func (d *decider) ordered() *pull.Order {
 // notAsked says why nobody's word asks for the merge, where the policy wants one. alone: nothing else is missing, so that
 // the merge follows from the answer.
 func (d *decider) notAsked(rule *mergeRule, alone bool) []Reason {
-	if d.asked != nil || len(rule.labels) == 0 && !rule.command {
+	if d.byRule != nil || len(rule.labels) == 0 && !rule.command {
 		return nil
 	}
 	if rule.command && d.ordered() != nil {
@@ -412,8 +412,8 @@ func (d *decider) notAsked(rule *mergeRule, alone bool) []Reason {
 	r := Reason{Code: MergeNotAsked, Who: []string{WhoWriter}}
 	if rule.command {
 		r.Verb = "merge"
-		if o := d.next.Merge; o != nil {
-			r = Reason{Code: MergeOrderOld, By: o.By.Login, Value: o.SHA.Short(), SHA: d.s.Head.SHA, Verb: r.Verb, Who: r.Who}
+		if by, saw, old := d.outdated(); old {
+			r = Reason{Code: MergeOrderOld, By: by, Value: saw.Short(), SHA: d.s.Head.SHA, Verb: r.Verb, Who: r.Who}
 		}
 	}
 	var denied []Reason
@@ -436,6 +436,21 @@ func (d *decider) notAsked(rule *mergeRule, alone bool) []Reason {
 		return denied
 	}
 	return append([]Reason{r}, denied...)
+}
+
+// outdated returns who has asked for the merge of which other commit than the head.
+func (d *decider) outdated() (by string, saw pull.SHA, old bool) {
+	for _, rule := range d.v.Rules {
+		for _, r := range rule.Why {
+			if r.Code == CommandOutdated && r.Verb == "merge" {
+				return r.By, r.SHA, true
+			}
+		}
+	}
+	if o := d.was.Merge; o != nil && o.SHA != d.s.Head.SHA {
+		return o.By.Login, o.SHA, true
+	}
+	return "", "", false
 }
 
 // mayAsk tells whether whoever put a label on may ask for a merge. What the service itself put on says nothing: it does that

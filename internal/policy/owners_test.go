@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -359,6 +360,28 @@ func TestOwns(t *testing.T) {
 				t.Errorf("owns(%s) = %s, %q with %d needs, want %s, %q with %d", tt.who.Login, got, why, len(f.needs), tt.want, tt.why, tt.needs)
 			}
 		})
+	}
+}
+
+// TestOwnersTooMany: a file that would take long is not gone through, and nobody is taken for an owner.
+func TestOwnersTooMany(t *testing.T) {
+	var text strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&text, "*%d*/*x @bob\n", i)
+	}
+	s := world(withOwners(text.String()))
+	s.Files = nil
+	for i := range 3000 {
+		s.Files = append(s.Files, pull.File{Path: fmt.Sprintf("some/where/in/the/tree/file%d.go", i)})
+	}
+	f := newFacts(must(t, "version: 1\n"), &s, &pull.Memory{}, noon)
+	began := time.Now()
+	_, result, why := f.ownership()
+	if result != Unknown || why != ".github/CODEOWNERS has too many lines to be gone through for so many files" {
+		t.Errorf("ownership() = %s, %q, want it unknown", result, why)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("that took %s, want about a second", took)
 	}
 }
 

@@ -30,15 +30,18 @@ import (
 type reviewerShape struct {
 	Name string `json:"name,omitempty" jsonschema_description:"What it is for, in a few words."`
 	selectorShape
-	From     texts          `json:"from" jsonschema:"required" jsonschema_description:"Who can be asked: logins, teams (@acme/backend), codeowners."`
-	Count    int            `json:"count,omitempty" jsonschema:"minimum=1,maximum=15" jsonschema_description:"How many of them are to be asked; 1 without it. With codeowners: for each group of files with the same owners."`
-	Pick     string         `json:"pick,omitempty" jsonschema:"enum=round-robin,enum=least-loaded,enum=random" jsonschema_description:"Whom to take: round-robin (the default) takes turns by the numbers of the pull requests, least-loaded whoever has the fewest open requests, random draws lots."`
-	Weights  map[string]int `json:"weights,omitempty" jsonschema_description:"How many shares somebody takes, by login; 1 without it."`
-	Capacity int            `json:"capacity,omitempty" jsonschema:"minimum=1" jsonschema_description:"How many open requests somebody may have and still be asked."`
-	Away     texts          `json:"away,omitempty" jsonschema_description:"Logins of those who are not asked for now. Those whom GitHub shows as busy are not either."`
-	As       string         `json:"as,omitempty" jsonschema:"enum=members,enum=team" jsonschema_description:"members (the default): of a team, members are asked. team: the team itself is."`
-	Again    bool           `json:"again,omitempty" jsonschema_description:"true: whoever has reviewed is asked again when a push has changed something since."`
+	From     texts            `json:"from" jsonschema:"required" jsonschema_description:"Who can be asked: logins, teams (@acme/backend), codeowners."`
+	Count    int              `json:"count,omitempty" jsonschema:"minimum=1,maximum=15" jsonschema_description:"How many of them are to be asked; 1 without it. With codeowners: for each group of files with the same owners."`
+	Pick     string           `json:"pick,omitempty" jsonschema:"enum=round-robin,enum=least-loaded,enum=random" jsonschema_description:"Whom to take: round-robin (the default) takes turns by the numbers of the pull requests, least-loaded whoever has the fewest open requests, random draws lots."`
+	Weights  map[string]share `json:"weights,omitempty" jsonschema_description:"How many shares somebody takes, by login; 1 without it."`
+	Capacity int              `json:"capacity,omitempty" jsonschema:"minimum=1" jsonschema_description:"How many open requests somebody may have and still be asked."`
+	Away     texts            `json:"away,omitempty" jsonschema_description:"Logins of those who are not asked for now. Those whom GitHub shows as busy are not either."`
+	As       string           `json:"as,omitempty" jsonschema:"enum=members,enum=team" jsonschema_description:"members (the default): of a team, members are asked. team: the team itself is."`
+	Again    bool             `json:"again,omitempty" jsonschema_description:"true: whoever has reviewed is asked again when a push has changed something since."`
 }
+
+// A share is how often it is somebody's turn, compared with others.
+type share int
 
 var reviewerKeys = keysOf[reviewerShape]()
 
@@ -87,8 +90,13 @@ func (r *reader) reviewers(e entry) []reviewerRule {
 		return nil
 	}
 	var out []reviewerRule
+	times := map[string]int{}
 	for _, n := range list.Values {
-		out = append(out, r.reviewerRule(n))
+		rule := r.reviewerRule(n)
+		if times[rule.name]++; times[rule.name] > 1 {
+			rule.name = fmt.Sprintf("%s (%d)", rule.name, times[rule.name]) // two verdicts are compared rule by rule
+		}
+		out = append(out, rule)
 	}
 	return out
 }
@@ -185,7 +193,7 @@ const (
 	ReviewerAsked    Code = "reviewer_asked"      // is asked
 	ReviewerOwner    Code = "reviewer_owner"      // GitHub asked because of CODEOWNERS
 	ReviewerReviewed Code = "reviewer_reviewed"   // has reviewed
-	ReviewerSettling Code = "reviewer_settling"   // asked just now; GitHub does not show it yet
+	ReviewerSettling Code = "reviewer_settling"   // asked just now; GitHub does not show it yet; Text: why
 	ReviewerGone     Code = "reviewer_gone"       // was asked, and somebody has taken them off the list
 	ReviewerAuthor   Code = "reviewer_author"     // left out
 	ReviewerAway     Code = "reviewer_away"       // left out
@@ -410,11 +418,16 @@ func (a *asking) fill(pool []candidate) {
 			a.leave(c, out)
 		}
 	}
-	if a.unknown || missing <= 0 {
+	if missing <= 0 {
 		return
 	}
 	if refused < maxRefused {
-		missing -= a.ask(a.ranked(pool, left, missing), len(left), missing)
+		ranked, ok := a.ranked(pool, left, missing)
+		if !ok {
+			a.unknown = true
+			return
+		}
+		missing -= a.ask(ranked, len(left), missing)
 	}
 	if missing > 0 && !a.unknown {
 		a.short = true
@@ -453,9 +466,9 @@ func (a *asking) standing(c candidate) (placed bool, out Reason) {
 	case requested != nil:
 		code := ReviewerAsked
 		if requested.ByOwners {
-			code = ReviewerOwner
+			code, in = ReviewerOwner, pull.Intent{}
 		}
-		a.say(Reason{Code: code}, c.name)
+		a.say(Reason{Code: code, Text: because(in)}, c.name)
 		return true, Reason{}
 	case reviewed != nil:
 		if a.rule.again && !c.team && a.stale(c, *reviewed) {
@@ -474,7 +487,7 @@ func (a *asking) standing(c candidate) (placed bool, out Reason) {
 		return false, Reason{Code: ReviewerPassed}
 	case asked && in.Status == pull.Done && d.now.Before(in.DoneAt.Add(settle)):
 		d.lookAt(in.DoneAt.Add(settle))
-		a.say(Reason{Code: ReviewerSettling}, c.name)
+		a.say(Reason{Code: ReviewerSettling, Text: because(in)}, c.name)
 		return true, Reason{}
 	case asked && in.Status == pull.Done:
 		a.say(Reason{Code: ReviewerGone, Who: []string{WhoWriter}}, c.name)
@@ -496,6 +509,15 @@ func (a *asking) standing(c candidate) (placed bool, out Reason) {
 		return false, Reason{Code: ReviewerAway}
 	}
 	return false, Reason{}
+}
+
+// because is why the service asked somebody, as it was written beside the action: a person may want to know that later too.
+func because(in pull.Intent) string {
+	_, why, _ := strings.Cut(in.Action.Why, ": ")
+	if in.Status != pull.Done || in.Action.Command != "" {
+		return ""
+	}
+	return why
 }
 
 // leaves reports whether a command is just taking a candidate off the list, which GitHub may show for a while.
@@ -590,7 +612,7 @@ func (a *asking) ask(ranked []candidate, of, missing int) int {
 	// away.
 	lookUp, known := missing+2, 0
 	for _, c := range ranked {
-		if d.s.Answers(pull.Need{Kind: pull.NeedLoad, Name: c.name}) {
+		if d.s.Answers(pull.Need{Kind: pull.NeedPerson, Name: c.name}) {
 			known++
 		}
 	}
@@ -658,13 +680,12 @@ func (a *asking) fit(c candidate) (requests int, out Reason, ok bool) {
 	return p.Requests, Reason{}, true
 }
 
-// ranked puts those who are left into the order in which they are asked. Whoever was about to be asked stays first.
-func (a *asking) ranked(pool, left []candidate, missing int) []candidate {
-	var order []candidate
-	switch a.rule.pick {
-	case roundRobin:
+// ranked puts those who are left into the order in which they are asked. Whoever was about to be asked stays first. ok is
+// false while it is not looked up how much they have to do.
+func (a *asking) ranked(pool, left []candidate, missing int) (order []candidate, ok bool) {
+	if a.rule.pick == roundRobin {
 		order = a.turns(pool)
-	default:
+	} else {
 		order = a.drawn(pool)
 	}
 	isLeft := func(c candidate) bool {
@@ -672,18 +693,17 @@ func (a *asking) ranked(pool, left []candidate, missing int) []candidate {
 	}
 	order = slices.DeleteFunc(order, func(c candidate) bool { return !isLeft(c) })
 	order = order[:min(len(order), maxAsked)]
-	if a.rule.pick == leastLoaded && len(order) > missing {
+	if ok = true; a.rule.pick == leastLoaded && len(order) > missing {
 		load := map[string]float64{}
 		for _, c := range order {
-			load[c.key()] = math.Inf(1)
+			load[c.key()] = math.Inf(1) // whoever can't be asked comes last, and so do teams
 			if c.team {
 				continue
 			}
-			switch requests, out, ok := a.fit(c); {
-			case !ok:
-				a.unknown = true
-			case out.Code == "":
-				load[c.key()] = float64(requests) / float64(a.weight(c))
+			if !a.d.f.need(pull.Need{Kind: pull.NeedLoad, Name: c.name}) {
+				ok = false
+			} else if p := a.d.s.Known.People[c.key()]; p.Missing == "" && !p.Away {
+				load[c.key()] = float64(p.Requests) / float64(a.weight(c))
 			}
 		}
 		slices.SortStableFunc(order, func(x, y candidate) int { return cmp.Compare(load[x.key()], load[y.key()]) })
@@ -695,7 +715,7 @@ func (a *asking) ranked(pool, left []candidate, missing int) []candidate {
 		return 1
 	}
 	slices.SortStableFunc(order, func(x, y candidate) int { return begun(x) - begun(y) })
-	return order
+	return order, ok
 }
 
 func (a *asking) weight(c candidate) int { return cmp.Or(a.rule.weights[c.key()], 1) }
@@ -759,19 +779,24 @@ func (d *decider) lot(what, name string, n int) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// pending are those whom the service has asked and who have not reviewed, be it that they are still asked or were taken off
-// the list: whom /reroll without a name passes over. A team is named as "acme/backend".
-func (d *decider) pending() []string {
+// picked are those whom the service has asked by itself and who have not reviewed, of those that are named if any are: whom
+// /reroll passes over. They are still asked, or were taken off the list since, so that their place is empty.
+func (d *decider) picked(named []string) []string {
+	has := func(list []string, name string) bool {
+		return slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, name) })
+	}
 	var out []string
 	for _, in := range d.was.Intents {
-		if in.Action.Kind != pull.AskReview || in.Status != pull.Done {
+		name := in.Action.Target
+		if in.Action.Kind != pull.AskReview || in.Status != pull.Done || in.Action.Command != "" || len(named) > 0 && !has(named, name) {
 			continue
 		}
+		requested := slices.ContainsFunc(d.s.ReviewRequests, func(r pull.ReviewRequest) bool { return has([]string{r.Who.Login, r.Team}, name) })
 		reviewed := slices.ContainsFunc(d.s.Reviews, func(r pull.Review) bool {
-			return r.State != pull.PendingReview && strings.EqualFold(r.Author.Login, in.Action.Target)
+			return r.State != pull.PendingReview && strings.EqualFold(r.Author.Login, name)
 		})
-		if !reviewed {
-			out = append(out, in.Action.Target)
+		if requested || !reviewed && !has(d.was.Passed, name) {
+			out = append(out, name)
 		}
 	}
 	slices.Sort(out)

@@ -73,8 +73,8 @@ var deedWords = []string{deedApprove, deedMerge, deedReady, deedDraft, deedClose
 
 // Bounds of the section.
 const (
-	maxDeeds   = 10
-	maxComment = 4000
+	maxDeeds = 10
+	maxWords = 4000
 )
 
 func (r *reader) freeRules(e entry) []freeRule {
@@ -175,8 +175,8 @@ func (r *reader) deed(n ast.Node) (deed, bool) {
 		case !ok:
 		case out.text == "":
 			r.say(s.at, "Fill it in, or drop it.", "%s is empty here.", k.key)
-		case utf8.RuneCountInString(out.text) > maxComment:
-			r.say(s.at, "", "This is longer than %d characters.", maxComment)
+		case utf8.RuneCountInString(out.text) > maxWords:
+			r.say(s.at, "", "This is longer than %d characters.", maxWords)
 		}
 	case deedAssign, deedAsk:
 		for _, s := range r.list(k.value, k.key) {
@@ -268,8 +268,8 @@ func (d *decider) ruleDoes(out *Rule, rule *freeRule, cond *Node) {
 		switch e.kind {
 		case deedMerge:
 			say(Reason{Code: RuleAsksMerge})
-			if d.asked == nil {
-				d.asked = &ask{rule: rule, cond: cond, method: e.method}
+			if d.byRule == nil {
+				d.byRule = &ask{rule: rule, cond: cond, method: e.method}
 			}
 		case deedApprove:
 			switch {

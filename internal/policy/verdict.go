@@ -18,6 +18,8 @@ type Decision struct {
 	Actions []pull.Action
 	// Commands are those that were found or decided on now, to be kept beside the actions that they ask for.
 	Commands []pull.Command
+	// Replies are what is to be answered to comments; their words are made in package notice.
+	Replies []Reply
 	// Needs are what the decision depends on and the snapshot does not have. While there are any it is not final: they are
 	// looked up (Snapshot.Known), and it is made again.
 	Needs []pull.Need
@@ -120,6 +122,7 @@ const (
 	RuleDoes      Outcome = "does" // does something now
 	RuleDone      Outcome = "done" // holds; all that it asks for is done
 	RuleIdle      Outcome = "idle" // does not hold
+	CommandOver   Outcome = "over" // a command that is no longer in force
 )
 
 // Outcomes lists every outcome.
@@ -127,7 +130,7 @@ var Outcomes = slices.Concat(coreOutcomes, reviewerOutcomes)
 
 var coreOutcomes = []Outcome{
 	LabelAdd, LabelRemove, LabelOn, LabelOff, LabelLeft, LabelKeptOff, LabelUnknown, LabelSettling, Withheld,
-	MergeNow, MergeWaits, MergeQueue, MergeDequeue, MergeUpdate, BranchDelete, BranchKept, RuleDoes, RuleDone, RuleIdle,
+	MergeNow, MergeWaits, MergeQueue, MergeDequeue, MergeUpdate, BranchDelete, BranchKept, RuleDoes, RuleDone, RuleIdle, CommandOver,
 }
 
 // A Reason is why something is as it is: a code and the facts that its sentence needs. Which fields are set follows from
@@ -152,11 +155,14 @@ type Reason struct {
 
 // Who can unblock, where it is a role and not a login.
 const (
-	WhoWriter = "role:write" // someone with write access
-	WhoTriage = "role:triage"
-	WhoAdmin  = "role:admin"
-	WhoPolicy = "role:policy" // who may change the policy file
-	WhoOwner  = "role:owner"  // who may change the owner's defaults
+	WhoWriter     = "role:write" // someone with write access
+	WhoTriage     = "role:triage"
+	WhoReader     = "role:read"
+	WhoMaintainer = "role:maintain"
+	WhoAdmin      = "role:admin"
+	WhoCodeOwner  = "role:codeowner" // an owner of the changed files
+	WhoPolicy     = "role:policy"    // who may change the policy file
+	WhoOwner      = "role:owner"     // who may change the owner's defaults
 )
 
 // A Code names a reason.

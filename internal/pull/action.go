@@ -183,6 +183,9 @@ type LabelMemory struct {
 	Released time.Time `json:"released,omitzero"`
 	// KeptOff: a person took the label off while its condition held; it stays off until the condition has been false.
 	KeptOff bool `json:"kept_off,omitempty"`
+	// Asked is the login of who asked in a comment that it be on, or, with KeptOff, off: it is theirs, though the service's
+	// account has written it.
+	Asked string `json:"asked,omitempty"`
 }
 
 // Intent returns the ledger's row for an action's kind and target.

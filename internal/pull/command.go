@@ -17,9 +17,19 @@ type Command struct {
 	HeadSeen  SHA           `json:"head_seen,omitempty"`
 	Status    CommandStatus `json:"status"`
 	Reason    string        `json:"reason,omitempty"` // the reason's JSON when it was refused
-	CreatedAt time.Time     `json:"created_at"`       // by GitHub
+	CreatedAt time.Time     `json:"created_at"`       // by GitHub, and a microsecond more for each line above it
 	DecidedAt time.Time     `json:"decided_at,omitzero"`
 }
+
+// Verbs are the words of all commands. Labels of metrics come from this bounded set.
+var Verbs = []string{
+	"merge", "unmerge", "hold", "unhold", "approve", "label", "unlabel", "assign", "unassign", "cc", "uncc", "reroll", "ready", "draft",
+	"update", "rebase", "retest", "close", "reopen", "retitle", "why", "help",
+}
+
+// MaxCommands is how many commands of one pull request are remembered and decided on. Where there are more, new ones are not
+// read: whoever floods a pull request must not make the service forget what it has done.
+const MaxCommands = 4000
 
 // A CommandStatus is how far a command has come.
 type CommandStatus string

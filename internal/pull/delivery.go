@@ -52,6 +52,8 @@ type Hint struct {
 	Branch        string `json:"branch,omitempty"` // push: the branch that moved
 	DefaultBranch string `json:"default_branch,omitempty"`
 	Closed        bool   `json:"closed,omitempty"` // pull_request: it says that the pull request is closed
+	// UpdatedAt is when GitHub says that the pull request was last updated: beside HeadSHA, a moment at which that was its head.
+	UpdatedAt time.Time `json:"updated_at,omitzero"`
 	// Report is set where the event tells of a check run or status with our own report's name: an event that says
 	// exactly what our ledger says we wrote is an echo, and needs no look.
 	Report *Report `json:"report,omitempty"`
@@ -98,9 +100,10 @@ type Route struct {
 	SHA      SHA    // find open pull requests with this head
 	Base     string // find open pull requests into this branch; "*" all of the repository
 	// Head records that the pull request Numbers[0] has this head, or (Gone) is no longer open.
-	Head SHA
-	Gone bool
-	Echo *Report // see Hint.Report
+	Head   SHA
+	HeadAt time.Time // by GitHub's clock, where it tells; the history of heads is made of these
+	Gone   bool
+	Echo   *Report // see Hint.Report
 }
 
 // A Priority orders what is due; less is more urgent.

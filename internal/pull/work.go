@@ -35,6 +35,8 @@ type Plan struct {
 	Sight    string    // what the pull request looks like from afar (Sight), for the sweep to compare with
 	// DefaultsSeen: the owner has defaults. It is remembered for every repository of the owner, for good.
 	DefaultsSeen bool
+	// Head is set when the head is another commit than the last one that is known, with since when by GitHub's clock.
+	Head *HeadAt
 }
 
 // A Verdict is a decision as it is stored: the tree as JSON, and what lists show of it.

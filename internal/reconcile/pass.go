@@ -84,6 +84,7 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 			return pull.PassResult{}, err
 		}
 	}
+	p.countCommands(plan.Commands)
 	return p.carryOut(ctx, snap, look.Decision, plan.Actions, memory, began)
 }
 
@@ -207,6 +208,7 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 		Sight:   s.Sight().String(),
 
 		DefaultsSeen: look.Policy.DefaultsSeen && !hist.DefaultsSeen,
+		Head:         moved(s, hist.Memory.Heads),
 	}
 	plan.Pull.Verdict, plan.Pull.Sentence = plan.Verdict.State, plan.Verdict.Sentence
 	if plan.Problem != "" && plan.Problem != hist.Problem {
@@ -214,9 +216,16 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 		p.log.Error("the policy file is not valid; the last valid one stays in force", telemetry.KeyErr, plan.Problem)
 	}
 	if p.o.ObserveOnly {
+		// What commands have asked for is not remembered either: whoever looks for them again finds them.
+		plan.Memory.Merge, plan.Memory.Hold, plan.Memory.Approvals, plan.Memory.Passed = m.Merge, m.Hold, m.Approvals, m.Passed
 		return plan, nil
 	}
 	plan.Actions, plan.Commands = slices.Clone(d.Actions), d.Commands
+	for _, r := range d.Replies {
+		plan.Actions = append(plan.Actions, pull.Action{
+			Kind: pull.WriteComment, Target: r.Target(), Body: notice.Reply(r, d.Verdict, p.o.Page(s.Repo, s.Number)),
+		})
+	}
 	for i := range plan.Actions {
 		plan.Actions[i].Why = notice.Why(d.Verdict, plan.Actions[i])
 	}
@@ -227,6 +236,35 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 		return slices.Index(pull.ActionKinds, a.Kind) - slices.Index(pull.ActionKinds, b.Kind)
 	})
 	return plan, nil
+}
+
+// moved returns the head where it is another commit than the last one that was known, and since when: not before it was last
+// seen to be that one.
+func moved(s pull.Snapshot, known []pull.HeadAt) *pull.HeadAt {
+	at := pull.HeadAt{SHA: s.Head.SHA, At: s.UpdatedAt}
+	if at.SHA == "" || at.At.IsZero() {
+		return nil
+	}
+	if n := len(known); n > 0 {
+		last := known[n-1]
+		switch {
+		case last.SHA == at.SHA:
+			return nil
+		case !at.At.After(last.At):
+			at.At = later(s.ObservedAt, last.At.Add(time.Second))
+		}
+	}
+	return &at
+}
+
+// countCommands counts commands that are decided on for good.
+func (p *pass) countCommands(commands []pull.Command) {
+	for _, c := range commands {
+		if c.Status != pull.CommandOpen {
+			p.o.Metrics.Command(c.Verb, string(c.Status))
+		}
+		p.log.Info("command "+string(c.Status), "verb", c.Verb, "by", c.Writer.Login, telemetry.KeySHA, c.HeadSeen.Short(), "comment", c.CommentID, "reason", c.Reason)
+	}
 }
 
 // changed returns, as JSON, what is different from the verdict before; nil if nothing is that people would notice.
@@ -295,6 +333,8 @@ func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision,
 					return pull.PassResult{}, err
 				}
 			}
+		case a.Command != "" && a.Kind != pull.React:
+			res.Again = sooner(res.Again, p.store.Now()) // to say so beneath the comment
 		}
 	}
 	return res, nil

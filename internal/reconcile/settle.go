@@ -151,6 +151,9 @@ func remember(m pull.Memory, a pull.Action, s pull.Snapshot) pull.Memory {
 	if a.Kind != pull.AddLabel && a.Kind != pull.RemoveLabel {
 		return m
 	}
+	if a.Command != "" {
+		return m // whoever asked for it in a comment: it is theirs (LabelMemory.Asked), and was so before it was written
+	}
 	labels := make(map[string]pull.LabelMemory, len(m.Labels)+1)
 	for k, v := range m.Labels {
 		labels[k] = v

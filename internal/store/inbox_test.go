@@ -235,11 +235,11 @@ func TestIntakeFollowsHeads(t *testing.T) {
 			case "closed":
 				return pull.Route{Numbers: d.Hint.Numbers, Gone: true}
 			}
-			return pull.Route{Numbers: d.Hint.Numbers, Head: d.Hint.HeadSHA}
+			return pull.Route{Numbers: d.Hint.Numbers, Head: d.Hint.HeadSHA, HeadAt: d.Hint.UpdatedAt}
 		}
 		event := func(id, action string, n int, sha pull.SHA) pull.Delivery {
 			d := w.delivery(id, n)
-			d.Hint.Action, d.Hint.HeadSHA = action, sha
+			d.Hint.Action, d.Hint.HeadSHA, d.Hint.UpdatedAt = action, sha, w.Now()
 			return d
 		}
 		// In one batch: what is opened there is found there, and so is what it was pushed to.
@@ -266,8 +266,8 @@ func TestIntakeFollowsHeads(t *testing.T) {
 		want["6"], want["7"], want["8"], want["9"] = pull.Queued, pull.Processed, pull.Queued, pull.Processed
 		want["10"], want["11"], want["12"] = pull.Queued, pull.Processed, pull.Processed
 		equal(t, "statuses over batches", w.statuses(), want)
-		if n := w.number(`SELECT count(*) FROM head_history`); n != 2 {
-			t.Errorf("%d rows of history, want 2: a batch ends with one head", n)
+		if n := w.number(`SELECT count(*) FROM heads`); n != 3 {
+			t.Errorf("%d rows of history, want 3: every head that was told of", n)
 		}
 	})
 }
@@ -291,7 +291,7 @@ func TestIntakeOfManyIsThatOfEach(t *testing.T) {
 						return pull.Route{}
 					}
 					n := d.Hint.Numbers[0]
-					return pull.Route{Numbers: d.Hint.Numbers, Head: head(round, n), Gone: round == 1 && n%3 == 2, Priority: pull.Ordinary}
+					return pull.Route{Numbers: d.Hint.Numbers, Head: head(round, n), HeadAt: time.Unix(int64(n), 0), Gone: round == 1 && n%3 == 2, Priority: pull.Ordinary}
 				})
 				if err != nil || taken != 2*many || len(attempts) != many {
 					t.Fatalf("Intake = %d taken, %d finished, %v; want %d and %d", taken, len(attempts), err, 2*many, many)
@@ -309,12 +309,12 @@ WHERE work_key = $1 AND status = 'queued' AND (delivery_id = $2 AND work_gen = 1
 				case 1:
 					heads = 2
 				case 2:
-					open = 0
+					open, heads = 0, 2
 				}
 				if got := w.number(`SELECT count(*) FROM open_heads WHERE key = $1`, key); got != open {
 					t.Errorf("of %d: %d has %d open heads, want %d", many, n, got, open)
 				}
-				if got := w.number(`SELECT count(*) FROM head_history WHERE key = $1`, key); got != heads {
+				if got := w.number(`SELECT count(*) FROM heads WHERE work_key = $1`, key); got != heads {
 					t.Errorf("of %d: %d has had %d heads, want %d", many, n, got, heads)
 				}
 			}

@@ -220,6 +220,26 @@ type heading struct {
 	gone bool
 }
 
+// A headRow is a row of the history of heads. They are kept in the order of GitHub's clock, so it does not matter in which one
+// they are heard of.
+type headRow struct {
+	key string
+	at  int64
+	sha string
+}
+
+// addHeads writes rows of the history of heads, those that are new.
+func (t *tx) addHeads(seen []headRow) error {
+	slices.SortFunc(seen, func(a, b headRow) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.at, b.at), cmp.Compare(a.sha, b.sha))
+	})
+	rows := make([]any, 0, len(seen)*addHeads.width)
+	for _, h := range slices.Compact(seen) {
+		rows = append(rows, h.key, h.at, h.sha)
+	}
+	return t.bulk(addHeads, nil, rows, nil)
+}
+
 type echoKey struct {
 	key pull.Key
 	sha pull.SHA
@@ -230,6 +250,7 @@ type intakeWork struct {
 	*tx
 	marks  map[pull.Key]*marking
 	heads  map[pull.Key]heading
+	seen   []headRow                // every head that was told of, whatever came after it
 	echoes map[echoKey]*pull.Report // nil: nothing was written there
 }
 
@@ -265,6 +286,9 @@ func (w *intakeWork) run(batch []taken) ([]pull.Attempt, error) {
 		return nil, err
 	}
 	if err := w.setHeads(w.heads); err != nil {
+		return nil, err
+	}
+	if err := w.addHeads(w.seen); err != nil {
 		return nil, err
 	}
 	return w.conclude(batch, keys)
@@ -340,10 +364,14 @@ func (w *intakeWork) head(d *taken) {
 	if d.Hint.Repo.ID == 0 || len(d.route.Numbers) == 0 || (d.route.Head == "" && !d.route.Gone) {
 		return
 	}
-	w.heads[pull.PullKey(d.Hint.Repo.ID, d.route.Numbers[0])] = heading{d.route.Head, d.route.Gone}
+	key := pull.PullKey(d.Hint.Repo.ID, d.route.Numbers[0])
+	w.heads[key] = heading{d.route.Head, d.route.Gone}
+	if d.route.Head != "" && !d.route.HeadAt.IsZero() {
+		w.seen = append(w.seen, headRow{key.String(), d.route.HeadAt.UnixMicro(), clean(string(d.route.Head))})
+	}
 }
 
-// setHeads writes the heads of open pull requests, and which are not open, into the index and the history.
+// setHeads writes the heads of open pull requests, and which are not open, into the index.
 func (t *tx) setHeads(heads map[pull.Key]heading) error {
 	open := make(map[string]pull.Key, len(heads))
 	var gone []string
@@ -367,22 +395,7 @@ func (t *tx) setHeads(heads map[pull.Key]heading) error {
 		key := open[name]
 		rows = append(rows, name, key.RepoID, int64(key.Number), string(heads[key].sha))
 	}
-	var moved []string
-	err := t.bulk(setHeads, nil, rows, func(scan scanner) error {
-		var name string
-		err := scan(&name)
-		moved = append(moved, name)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	slices.Sort(moved)
-	rows = rows[:0]
-	for _, name := range moved {
-		rows = append(rows, name, t.now.UnixMicro(), string(heads[open[name]].sha))
-	}
-	return t.bulk(addHeads, nil, rows, nil)
+	return t.bulk(setHeads, nil, rows, nil)
 }
 
 // echoed reports whether an event says of a report only what the ledger says we wrote.

@@ -38,6 +38,12 @@ func (s *Store) history(ctx context.Context, key pull.Key) (h pull.History, err 
 	if h.Memory.Intents, err = s.intents(ctx, key, ledgerMost); err != nil {
 		return h, err
 	}
+	if h.Memory.Heads, err = s.heads(ctx, key); err != nil {
+		return h, err
+	}
+	if h.Memory.Commands, err = s.commands(ctx, key); err != nil {
+		return h, err
+	}
 	err = s.query(ctx, readPolicy, []any{key.RepoID}, func(scan scanner) error {
 		var oid string
 		err := scan(&h.LastValid.Path, &oid, &h.LastValid.Text, &h.LastValid.Found, &h.Problem)
@@ -130,6 +136,14 @@ func (s *Store) Plan(ctx context.Context, c pull.Claim, p pull.Plan) error {
 		if err := t.setHeads(map[pull.Key]heading{c.Key: {p.Pull.Head, p.Pull.State != pull.Open}}); err != nil {
 			return err
 		}
+		if p.Head != nil {
+			if err := t.addHeads([]headRow{{c.Key.String(), p.Head.At.UnixMicro(), clean(string(p.Head.SHA))}}); err != nil {
+				return err
+			}
+		}
+		if err := t.putCommands(c.Key, p.Commands); err != nil {
+			return err
+		}
 		if r := p.Pull.Repo; r.Owner != "" && r.Name != "" {
 			if _, err := t.exec(renameRepository, c.Key.RepoID, clean(r.Owner), clean(r.Name), t.now.UnixMicro()); err != nil {
 				return err
@@ -143,7 +157,7 @@ func (s *Store) Plan(ctx context.Context, c pull.Claim, p pull.Plan) error {
 				return err
 			}
 		}
-		if differs || len(p.Actions) > 0 {
+		if differs || len(p.Actions) > 0 || len(p.Commands) > 0 {
 			t.announce(pull.ChangePull, c.Key.String(), p.Verdict.Sentence)
 		}
 		return nil

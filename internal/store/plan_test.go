@@ -72,7 +72,7 @@ func TestVerdictsAreKeptWhenTheyDiffer(t *testing.T) {
 		c := w.claim()
 		plan := func(digest, sentence string) {
 			t.Helper()
-			p := pull.Plan{Pull: pull.Row{State: pull.Open, Head: "aaa"}, Verdict: pull.Verdict{State: "waiting", Sentence: sentence, Digest: digest, Tree: []byte("{}")}}
+			p := pull.Plan{Pull: pull.Row{State: pull.Open, Head: "aaa"}, Head: &pull.HeadAt{SHA: "aaa", At: time.Unix(1, 0)}, Verdict: pull.Verdict{State: "waiting", Sentence: sentence, Digest: digest, Tree: []byte("{}")}}
 			if sentence == "two" {
 				p.Verdict.Changes = []byte(`[{"kind":"head"}]`)
 			}
@@ -106,7 +106,7 @@ func TestVerdictsAreKeptWhenTheyDiffer(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, "the verdict that the next pass compares with", h.Verdict, pull.Verdict{Digest: "d1", Tree: []byte("{}")})
-		if n := w.number(`SELECT count(*) FROM head_history`); n != 1 {
+		if n := w.number(`SELECT count(*) FROM heads`); n != 1 {
 			t.Errorf("%d heads noted, want 1", n)
 		}
 	})

@@ -158,12 +158,10 @@ UPDATE webhook_logs SET status = $2, attempts = attempts + 1, taken_at = coalesc
 	openIntoBase = sqlText("find open pull requests by base", `SELECT number FROM pulls WHERE repo_id = $1 AND state = 'open' AND base = $2 ORDER BY number`)
 	openInRepo   = sqlText("find open pull requests of a repository", `SELECT number FROM pulls WHERE repo_id = $1 AND state = 'open' ORDER BY number`)
 	dropOpen     = bulkText("remove open heads", `DELETE FROM open_heads WHERE key IN ({rows})`, `$1`)
-	addHeads     = bulkText("note heads", `INSERT INTO head_history (key, seen_at, sha) VALUES {rows} ON CONFLICT (key, seen_at) DO UPDATE SET sha = excluded.sha`, `($1, $2, $3)`)
-
-	// setHeads answers with the keys whose head is another one now.
-	setHeads = bulkText("set open heads", `
+	addHeads     = bulkText("note heads", `INSERT INTO heads (work_key, seen_at, sha) VALUES {rows} ON CONFLICT (work_key, seen_at, sha) DO NOTHING`, `($1, $2, $3)`)
+	setHeads     = bulkText("set open heads", `
 INSERT INTO open_heads (key, repo_id, number, sha) VALUES {rows}
-ON CONFLICT (key) DO UPDATE SET sha = excluded.sha WHERE open_heads.sha <> excluded.sha RETURNING key`, `($1, $2, $3, $4)`)
+ON CONFLICT (key) DO UPDATE SET sha = excluded.sha WHERE open_heads.sha <> excluded.sha`, `($1, $2, $3, $4)`)
 
 	reportWritten = sqlText("read the report that was written", `SELECT request FROM ledger WHERE key = $1 AND kind = 'report' AND target = $2 AND status IN ('done', 'executing')`)
 	setRepository = sqlText("note a repository", `
@@ -526,7 +524,7 @@ DELETE FROM missing WHERE delivery_id IN (SELECT delivery_id FROM missing WHERE 
 DELETE FROM sightings WHERE key IN (SELECT sightings.key FROM sightings JOIN pulls ON pulls.key = sightings.key
   WHERE pass_at < $1 AND pulls.state <> 'open' LIMIT $2)`)
 	dropHeads = sqlText("forget heads", `
-DELETE FROM head_history WHERE (key, seen_at) IN (SELECT head_history.key, seen_at FROM head_history JOIN pulls ON pulls.key = head_history.key
+DELETE FROM heads WHERE (work_key, seen_at, sha) IN (SELECT work_key, seen_at, sha FROM heads JOIN pulls ON pulls.key = work_key
   WHERE seen_at < $1 AND pulls.state <> 'open' LIMIT $2)`)
 	addAudit = sqlText("note who operated what", `INSERT INTO audits (at, actor, action, target, detail) VALUES ($1, $2, $3, $4, $5)`)
 
@@ -534,6 +532,19 @@ DELETE FROM head_history WHERE (key, seen_at) IN (SELECT head_history.key, seen_
 	dropSetting = sqlText("drop a setting", `DELETE FROM settings WHERE name = $1`)
 	setSetting  = sqlText("keep a setting", `
 INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`)
+)
+
+// Commands in comments, and the heads that their writers saw.
+
+var (
+	putCommand = sqlText("keep a command", `
+INSERT INTO commands (cmd_key, work_key, comment_id, author_id, verb, args, head_sha_seen, status, reason, created_at, decided_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (cmd_key) DO UPDATE SET status = excluded.status, reason = excluded.reason, decided_at = excluded.decided_at WHERE commands.status = 'open'`)
+	listCommands = sqlText("list commands", `
+SELECT cmd_key, comment_id, author_id, verb, args, head_sha_seen, status, reason, created_at, decided_at FROM commands
+WHERE work_key = $1 ORDER BY created_at DESC, cmd_key DESC LIMIT $2`)
+	listHeads = sqlText("list heads", `SELECT sha, seen_at FROM heads WHERE work_key = $1 ORDER BY seen_at DESC, sha DESC LIMIT $2`)
 )
 
 // Backups.

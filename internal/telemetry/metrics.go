@@ -10,6 +10,7 @@
 package telemetry
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -69,6 +70,7 @@ type Metrics struct {
 	ack        prometheus.Histogram
 	decision   prometheus.Histogram
 	actions    *prometheus.CounterVec
+	commands   *prometheus.CounterVec
 	apiCalls   *prometheus.CounterVec
 	budget     map[string]*atomic.Pointer[func() float64] // by resource; the map itself never changes
 	passes     *prometheus.CounterVec
@@ -129,6 +131,7 @@ func NewMetrics(version, commit string) *Metrics {
 	m.decision = histogram("github_decision_seconds", "How long a pass took to decide, GitHub's answer included.",
 		[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}).WithLabelValues().(prometheus.Histogram)
 	m.actions = counter("github_actions_total", "Writes to GitHub, by kind and outcome.", "kind", "outcome")
+	m.commands = counter("github_commands_total", "Commands in comments, by word and outcome.", "verb", "outcome")
 	m.apiCalls = counter("github_api_calls_total", "Requests to GitHub's API, by operation and outcome.", "operation", "outcome")
 	m.budget = map[string]*atomic.Pointer[func() float64]{"rest": {}, "graphql": {}}
 	for resource, read := range m.budget {
@@ -179,6 +182,11 @@ func NewMetrics(version, commit string) *Metrics {
 	for _, k := range pull.ActionKinds {
 		for _, o := range []string{"done", "failed", "unclear"} {
 			m.actions.WithLabelValues(string(k), o)
+		}
+	}
+	for _, v := range append([]string{otherVerb}, pull.Verbs...) {
+		for _, o := range []pull.CommandStatus{pull.CommandDone, pull.CommandRefused, pull.CommandIgnored} {
+			m.commands.WithLabelValues(v, string(o))
 		}
 	}
 	for _, o := range []pull.Outcome{pull.PassDone, pull.PassGone, pull.PassParked, pull.PassFailed, pull.PassIgnored} {
@@ -303,6 +311,17 @@ func (m *Metrics) Action(kind pull.ActionKind, outcome string) {
 	if outcome == "unclear" {
 		m.ambiguous.Inc()
 	}
+}
+
+// otherVerb counts words that are no command, and look like one.
+const otherVerb = "other"
+
+// Command counts a command that was decided on for good: done, refused or ignored.
+func (m *Metrics) Command(verb, outcome string) {
+	if !slices.Contains(pull.Verbs, verb) {
+		verb = otherVerb
+	}
+	m.commands.WithLabelValues(verb, outcome).Inc()
 }
 
 // APIOperations names the requests to GitHub that there can be, and how they can end, so that each has its series

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
@@ -29,7 +30,7 @@ var (
 	ownerNames      = []string{"login", "name"}
 	idNames         = []string{"id"}
 	senderNames     = []string{"id", "login", "type"}
-	pullNames       = []string{"number", "head"}
+	pullNames       = []string{"number", "head", "updated_at"}
 	headNames       = []string{"sha"}
 	issueNames      = []string{"number", "pull_request"}
 	checkNames      = []string{"head_sha", "name", "external_id", "status", "conclusion", "output", "pull_requests"}
@@ -50,7 +51,7 @@ type payload struct {
 	senderID                           int64
 	senderLogin, senderType            string
 	pullNumber                         int64
-	pullHead                           string
+	pullHead, pullUpdated              string
 	issueNumber                        int64
 	issueIsPull                        bool
 	ref, after                         string
@@ -173,8 +174,11 @@ func (s *scanner) sender(p *payload) error {
 
 func (s *scanner) pullRequest(p *payload) error {
 	return s.object(pullNames, func(name string) error {
-		if name == "number" {
+		switch name {
+		case "number":
 			return s.integer(&p.pullNumber)
+		case "updated_at":
+			return s.text(&p.pullUpdated, maxName)
 		}
 		return s.object(headNames, func(string) error { return s.text(&p.pullHead, maxName) })
 	})
@@ -257,6 +261,7 @@ func (p *payload) hint(event string) pull.Hint {
 	case "pull_request":
 		h.Numbers = number(h.Numbers, cmp.Or(p.pullNumber, p.number))
 		h.HeadSHA = sha(p.pullHead)
+		h.UpdatedAt = moment(p.pullUpdated)
 		h.Closed = p.action == "closed"
 	case "pull_request_review", "pull_request_review_comment", "pull_request_review_thread":
 		h.Numbers = number(h.Numbers, p.pullNumber)
@@ -320,6 +325,15 @@ func sha(s string) pull.SHA {
 		}
 	}
 	return pull.SHA(strings.ToLower(s))
+}
+
+// moment returns a time as GitHub writes it, or the zero time.
+func moment(s string) time.Time {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
 }
 
 func checkState(status, conclusion string) pull.ReportState {
