@@ -33,7 +33,7 @@ func did(kind pull.ActionKind, target string, ago time.Duration) pull.Intent {
 	return pull.Intent{Action: pull.Action{Kind: kind, Target: target, SHA: head}, Status: pull.Done, Attempt: 1, StartedAt: noon.Add(-ago), DoneAt: noon.Add(-ago)}
 }
 
-// A expected is what a test expects of a decision.
+// An expected is what a test expects of a decision.
 type expected struct {
 	state   State
 	codes   string
@@ -423,8 +423,8 @@ func TestRefusedByRules(t *testing.T) {
 	p := must(t, "version: 1\nmerge: { if: approved }\n")
 	expected{Waiting, "github_approvals refused", "", 3 * time.Second}.check(t, p.Evaluate(world(func(s *pull.Snapshot) { s.Known.Rules.Approvals = 2 }), refused, noon))
 	d := p.Evaluate(world(func(s *pull.Snapshot) { s.Known.Rules.Methods = []pull.MergeMethod{pull.Rebase} }), refused, noon)
-	if expected := acted(d.Actions); expected != merges || d.Actions[0].Method != pull.Rebase {
-		t.Errorf("does %q, want to merge with what the rules allow", expected)
+	if done := acted(d.Actions); done != merges || d.Actions[0].Method != pull.Rebase {
+		t.Errorf("does %q, want to merge with what the rules allow", done)
 	}
 	expected{Ready, "queue_now", enqueues, 0}.check(t, p.Evaluate(world(func(s *pull.Snapshot) { s.Known.Rules.MergeQueue = true }), refused, noon))
 }
