@@ -48,6 +48,7 @@ func (w write) askReview() *pull.Fault {
 	if !asked {
 		return w.refuse("GitHub took the request, and yet did not ask " + w.a.Target + ": can they see the repository?")
 	}
+	w.c.asked(w.scope, w.s.Repo, w.a.Target, 1)
 	return nil
 }
 
@@ -56,7 +57,11 @@ func (w write) unaskReview() *pull.Fault {
 	if f != nil {
 		return f
 	}
-	return w.send("reviewer.remove", http.MethodDelete, w.path("pulls", strconv.Itoa(w.s.Number), "requested_reviewers"), who, nil)
+	f = w.send("reviewer.remove", http.MethodDelete, w.path("pulls", strconv.Itoa(w.s.Number), "requested_reviewers"), who, nil)
+	if f == nil {
+		w.c.asked(w.scope, w.s.Repo, w.a.Target, -1)
+	}
+	return f
 }
 
 // assign assigns somebody. GitHub leaves out without a word who can't be assigned, so the answer is looked at.

@@ -78,6 +78,7 @@ type Client struct {
 	skew     atomic.Int64 // GitHub's clock minus ours, nanoseconds, as last seen
 	standing standing
 	pages    pageSizes
+	learned  learned
 
 	mu        sync.Mutex
 	limiters  map[pull.Scope]*limiter

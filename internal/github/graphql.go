@@ -43,16 +43,17 @@ type variables struct {
 	Page   int      `json:"page"`
 	OID    pull.SHA `json:"oid,omitempty"`
 	Node   string   `json:"node,omitempty"`
+	Branch string   `json:"branch,omitempty"`
 	Cursor *string  `json:"cursor,omitempty"`
 }
 
 // query runs an operation and decodes its data. read gives an error a class of its own: nil when it is expected and
 // harmless. An exhausted budget answers 200, so the status says nothing.
-func (c *Client) query(ctx context.Context, scope pull.Scope, op operation, on string, vars *variables, data any, read func(gqlError) *pull.Fault) *pull.Fault {
+func (c *Client) query(ctx context.Context, scope pull.Scope, op operation, on string, vars, data any, read func(gqlError) *pull.Fault) *pull.Fault {
 	body, err := json.Marshal(struct {
-		Query     string     `json:"query"`
-		Operation string     `json:"operationName"`
-		Variables *variables `json:"variables,omitempty"`
+		Query     string `json:"query"`
+		Operation string `json:"operationName"`
+		Variables any    `json:"variables,omitempty"`
 	}{op.text, op.name, vars})
 	if err != nil {
 		return &pull.Fault{Class: pull.FaultUnavailable, Op: on, Message: "the question can't be written as JSON", Err: err}

@@ -45,9 +45,7 @@ func in(t *testing.T, test func(*testing.T, *hub)) {
 					"README.md": "# app\n", ".github/pr-manager.yml": "version: 1\n",
 				}})
 				h.repo.Grant(h.dev, githubtest.CanWrite)
-				h.app = s.App("keeper", githubtest.AppOptions{Permissions: map[string]string{
-					"contents": "write", "pull_requests": "write", "issues": "write", "checks": "write", "statuses": "write",
-				}})
+				h.app = s.App("keeper", githubtest.AppOptions{Permissions: pull.AppPermissions()})
 				h.repo.Push("topic/one", map[string]string{"a.go": "package a\n"}, "work", h.dev)
 				h.pr = h.repo.Open(h.dev, "topic/one", "main", "One", "please")
 

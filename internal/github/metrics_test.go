@@ -24,7 +24,7 @@ func TestEveryRequestIsInTheListOfTheMetrics(t *testing.T) {
 		if strings.HasSuffix(path, "_test.go") {
 			continue
 		}
-		for _, m := range regexp.MustCompile(`(?:\bop: |w\.send\(|w\.read\()"([a-z._]+)"( \+)?`).FindAllStringSubmatch(string(text), -1) {
+		for _, m := range regexp.MustCompile(`(?:\bop: |w\.send\(|w\.read\(|l\.get\(|l\.list\()"([a-z._]+)"( \+)?`).FindAllStringSubmatch(string(text), -1) {
 			if m[2] == "" {
 				made = append(made, m[1])
 			}

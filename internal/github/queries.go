@@ -6,6 +6,7 @@ type operation struct{ name, text string }
 // operations are all there are, for that test and for the metrics.
 var operations = []operation{
 	pullRequestQuery, teamlessQuery, filesQuery, labelsQuery, reviewsQuery, commentsQuery, threadsQuery, threadQuery, checksQuery, openPullsQuery,
+	loadsQuery, coAuthorsQuery, blobsQuery, fileQuery, rulesQuery, dependentsQuery,
 }
 
 // pageMost is GitHub's largest page.

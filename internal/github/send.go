@@ -2,6 +2,7 @@ package github
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -43,6 +44,7 @@ type call struct {
 	url    string
 	body   []byte
 	budget resource // restBudget when empty
+	media  string   // of the answer; GitHub's JSON when empty
 	write  bool     // changes something: doubt about its outcome is unclear, not unavailable
 	// content: it creates something, and counts towards GitHub's hourly limit for that.
 	content bool
@@ -197,7 +199,7 @@ func (c *Client) once(ctx context.Context, scope pull.Scope, q call, secret stri
 		return answer{}, &pull.Fault{Class: pull.FaultUnavailable, Op: q.on, Message: "the address can't be used", Err: err}
 	}
 	req.Header.Set("Authorization", "Bearer "+secret)
-	req.Header.Set("Accept", "application/vnd.github+json")
+	req.Header.Set("Accept", cmp.Or(q.media, "application/vnd.github+json"))
 	req.Header.Set("X-GitHub-Api-Version", "2022-11-28")
 	req.Header.Set("User-Agent", "github-pr-manager")
 	if len(q.body) > 0 {
@@ -368,12 +370,13 @@ func unanswered(f *pull.Fault) bool {
 
 // requests are the names of all requests over REST, as the metrics call them.
 var requests = []string{
-	"app.get", "assignee.add", "assignee.remove", "branch.update", "check.create", "check.update", "checks.rerequest",
-	"comment.create", "hook.config", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find",
+	"app.get", "assignee.add", "assignee.remove", "branch.get", "branch.rules", "branch.update", "check.create",
+	"check.update", "checks.rerequest", "collaborator.get", "comment.create", "commits.list", "compare", "contents.get",
+	"files.list", "hook.config", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find",
 	"installation.list", "installation.repositories", "installation.token", "label.add", "label.create", "label.get",
 	"label.remove", "limits.get", "merge", "pull.get", "pull.update", "pulls.list", "ref.delete", "ref.get", "ref.update",
-	"repository.get", "repository.survey", "review.create", "review.dismiss", "reviewer.add", "reviewer.remove", "reviewers.list",
-	"status.create", "workflow.rerun", "workflow.runs",
+	"repository.get", "repository.survey", "review.create", "review.dismiss", "reviewer.add", "reviewer.remove",
+	"reviewers.list", "status.create", "team.members", "workflow.rerun", "workflow.runs",
 }
 
 // outcomes are how a request can end, as the metrics call it.

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	gh "github.com/google/go-github/v92/github"
 
@@ -630,23 +629,8 @@ func (r *repository) document(path string) pull.Document {
 	if r.DefaultBranchRef != nil {
 		d.Path += "@" + r.DefaultBranchRef.Name
 	}
-	b := r.Object
-	if b == nil {
-		return d
-	}
-	d.Found, d.OID = true, b.OID
-	switch {
-	case b.Typename != "Blob":
-		d.Unreadable = "it is not a file but a " + strings.ToLower(b.Typename)
-	case b.IsTruncated:
-		d.Unreadable = fmt.Sprintf("it is too large for GitHub to show (%d bytes)", b.ByteSize)
-	case b.IsBinary || b.Text == nil:
-		d.Unreadable = "it is a binary file"
-	case len(*b.Text) != b.ByteSize && strings.ContainsRune(*b.Text, utf8.RuneError):
-		// GitHub replaces what is not UTF-8, which changes the length.
-		d.Unreadable = "it is not UTF-8 text"
-	default:
-		d.Text = *b.Text
+	if r.Object != nil {
+		r.Object.read(&d)
 	}
 	return d
 }

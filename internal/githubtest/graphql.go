@@ -836,7 +836,7 @@ func (x *gqlExec) pulls(r *Repo, args map[string]any) []any {
 	keep := func(ok func(*PR) bool) {
 		list = slices.DeleteFunc(list, func(pr *PR) bool { return !ok(pr) })
 	}
-	if states, ok := args["states"].([]any); ok {
+	if states := listed(args["states"]); states != nil {
 		keep(func(pr *PR) bool { return slices.Contains(states, any(pullState(pr))) })
 	}
 	if base, ok := args["baseRefName"].(string); ok {
@@ -851,6 +851,14 @@ func (x *gqlExec) pulls(r *Repo, args map[string]any) []any {
 		})
 	}
 	return ordered(list, args)
+}
+
+// listed is an argument that is a list. One value alone is a list of it, as everywhere in GraphQL.
+func listed(v any) []any {
+	if list, ok := v.([]any); ok || v == nil {
+		return list
+	}
+	return []any{v}
 }
 
 // ordered sorts pull requests as orderBy says.
@@ -1213,7 +1221,7 @@ func (x *gqlExec) ofPull(pr *PR, f *ast.Field, args map[string]any, path []any) 
 		return x.page(f, args, path, "PullRequestChangedFile", anys(pr.files()[:min(len(pr.files()), 3000)]), nil)
 	case "reviews":
 		list := slices.Clone(pr.reviews)
-		if states, ok := args["states"].([]any); ok {
+		if states := listed(args["states"]); states != nil {
 			list = slices.DeleteFunc(list, func(rv *Review) bool { return !slices.Contains(states, any(rv.state)) })
 		}
 		if login, ok := args["author"].(string); ok {

@@ -1,6 +1,7 @@
 package githubtest
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ var readRoutes = []*route{
 	{method: "GET", pattern: repoPath + "/pulls/comments/{id}", op: "pulls.get-review-comment", role: CanRead, app: "pull_requests:read", appPublic: true, handle: (*call).reviewComment},
 	{method: "GET", pattern: repoPath + "/issues/comments/{id}/reactions", op: "reactions.list-for-issue-comment", role: CanRead, app: readPulls, appPublic: true, handle: (*call).commentReactions},
 	{method: "GET", pattern: repoPath + "/pulls/comments/{id}/reactions", op: "reactions.list-for-pull-request-review-comment", role: CanRead, app: "pull_requests:read", appPublic: true, handle: (*call).reviewCommentReactions},
+	{method: "GET", pattern: repoPath + "/git/blobs/{sha}", op: "git.get-blob", role: CanRead, app: readContents, appPublic: true, handle: (*call).getBlob},
 	{method: "GET", pattern: repoPath + "/compare/{basehead...}", op: "repos.compare-commits-with-basehead", role: CanRead, app: readContents, appPublic: true, handle: (*call).compare},
 }
 
@@ -86,6 +88,22 @@ func (c *call) reviewCommentReactions() (reply, *apiError) {
 
 func (x *reaction) json() object {
 	return object{"id": x.id, "node_id": x.nodeID, "user": x.user.json(), "content": x.content, "created_at": when(x.at)}
+}
+
+// getBlob is the content of a file by its id.
+func (c *call) getBlob() (reply, *apiError) {
+	b, found := c.repo.objects.blob(c.vars["sha"])
+	if !found {
+		return reply{}, refuse(404, "Not Found")
+	}
+	if strings.Contains(c.r.Header.Get("Accept"), "raw") {
+		c.header.Set("Content-Type", "application/vnd.github.raw; charset=utf-8")
+		return ok(plain(b))
+	}
+	return ok(object{
+		"sha": c.vars["sha"], "node_id": "B_" + c.vars["sha"], "size": len(b), "url": c.repo.url("/git/blobs/%s", c.vars["sha"]),
+		"encoding": "base64", "content": lines(base64.StdEncoding.EncodeToString(b)),
+	})
 }
 
 // DiffLimit makes GitHub's limit for the text of a comparison smaller: so many lines. 0 is GitHub's own, 20,000 lines and
