@@ -200,9 +200,10 @@ func TestMessage(t *testing.T) {
 			{SHA: "e", Author: us, Written: "x <1+pr-manager[bot]@users.noreply.github.com>", Message: "Bot"},
 			{SHA: "f", Written: "No Account <none@x.example>", Message: "From afar", Trailers: []string{"Alice <alice@home.example>", "dave <DAVE@d.example>", "not an address", "pr-manager[bot] <1+pr-manager[bot]@users.noreply.github.com>"}},
 			{SHA: head, Author: carol, Message: "Carol's"},
+			{SHA: "g", Author: pull.Actor{ID: 41, Login: "fay"}, Written: "Fay <41+fay@users.noreply.github.com>", Message: "Fay's"},
 		}}
 	}
-	const trailers = "Co-authored-by: Bob B. <bob@work.example>\nCo-authored-by: No Account <none@x.example>\nCo-authored-by: carol <4+carol@users.noreply.github.com>\nCo-authored-by: Dave <dave@d.example>"
+	const trailers = "Co-authored-by: Bob B. <bob@work.example>\nCo-authored-by: No Account <none@x.example>\nCo-authored-by: carol <4+carol@users.noreply.github.com>\nCo-authored-by: Fay <41+fay@users.noreply.github.com>\nCo-authored-by: Dave <dave@d.example>"
 	for _, tt := range []struct {
 		name        string
 		keys        string
@@ -214,7 +215,7 @@ func TestMessage(t *testing.T) {
 		{name: "of the pull request", keys: "title: pull-request, body: pull-request", title: "Add a door (#7)", body: "A door.\n\nSee it.\n\n" + trailers},
 		{name: "title only", keys: "title: pull-request", title: "Add a door (#7)"},
 		{name: "numbered already", keys: "title: pull-request", change: func(s *pull.Snapshot) { s.Title = "Add a door (#7)" }, title: "Add a door (#7)"},
-		{name: "of the commits", keys: "title: commits, body: commits", title: "Add a door (#7)", body: "* Add a door\n\nIt opens.\n\n* Paint it\n\n* Paint it again\n\n* Bot\n\n* From afar\n\n* Carol's\n\n" + trailers},
+		{name: "of the commits", keys: "title: commits, body: commits", title: "Add a door (#7)", body: "* Add a door\n\nIt opens.\n\n* Paint it\n\n* Paint it again\n\n* Bot\n\n* From afar\n\n* Carol's\n\n* Fay's\n\n" + trailers},
 		{name: "of the only commit", keys: "title: commits, body: commits", change: func(s *pull.Snapshot) {
 			s.Title = "Doors"
 			s.Known.Commits.List = s.Known.Commits.List[:1]
