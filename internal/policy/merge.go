@@ -480,7 +480,7 @@ func (d *decider) queues() bool {
 }
 
 // queueAgain spaces the times that one commit is put into GitHub's queue by itself.
-const queueAgain = 30 * time.Minute
+const queueAgain = 2 * time.Hour
 
 // enqueue puts the head into GitHub's own queue. What GitHub or a person took out of it stays out, until somebody asks
 // again, a commit is pushed, or enough time has passed.
