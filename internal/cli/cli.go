@@ -214,7 +214,7 @@ unblock it.`,
 			root.AddCommand(c)
 		}
 	}
-	add("begin", w.demoCommand(), w.setupCommand(), w.checkCommand())
+	add("begin", w.demoCommand(), w.setupCommand(), w.checkCommand(), w.effectiveCommand())
 	add("run", w.serveCommand(), w.healthcheckCommand(), w.migrateCommand())
 	add("operate", w.queueCommand(), w.deliveriesCommand(), w.processCommand(), w.backupCommand(), w.restoreCommand())
 	add("look", w.doctorCommand(), w.explainCommand(), w.smokeCommand(), w.readinessCommand(), w.sendCommand(), w.signCommand())

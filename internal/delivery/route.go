@@ -50,6 +50,13 @@ func Route(h pull.Hint) pull.Route {
 		}
 		return pull.Route{Settle: settlePull, Priority: pull.Ordinary, Numbers: h.Numbers}
 
+	case "merge_group":
+		// GitHub's merge queue asks for the checks of a commit that it has made for a pull request: somebody waits for ours.
+		if len(h.Numbers) == 0 {
+			return pull.Route{}
+		}
+		return pull.Route{Settle: settlePull, Priority: pull.Ordinary, Numbers: h.Numbers}
+
 	case "check_run", "check_suite", "workflow_run", "status":
 		// Checks belong to commits. GitHub names the pull requests whose branch is in the same repository; for those of
 		// forks, and for statuses, the commit is all there is, and the index of open heads knows the rest.

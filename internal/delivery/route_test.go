@@ -56,7 +56,8 @@ func TestRoute(t *testing.T) {
 		{"branch protection", pull.Hint{Event: "branch_protection_rule", Action: "edited"}, bulk},
 		{"ping", pull.Hint{Event: "ping"}, pull.Route{}},
 		{"issues", pull.Hint{Event: "issues", Action: "opened"}, pull.Route{}},
-		{"merge group", pull.Hint{Event: "merge_group", HeadSHA: head}, pull.Route{}},
+		{"merge group", pull.Hint{Event: "merge_group", Action: "checks_requested", HeadSHA: head, Numbers: []int{7}}, pull.Route{Settle: settlePull, Priority: pull.Ordinary, Numbers: []int{7}}},
+		{"merge group of nobody knows what", pull.Hint{Event: "merge_group", HeadSHA: head}, pull.Route{}},
 		{"unknown", pull.Hint{Event: "tomorrow", Numbers: []int{7}, HeadSHA: head}, pull.Route{}},
 	} {
 		tt.hint.Repo = repo

@@ -271,3 +271,30 @@ func tidy(names []string) []string {
 	slices.Sort(names)
 	return slices.Compact(names)
 }
+
+// PolicyFiles reads the policy of a repository and its owner's defaults, from their default branches. What is not there, or
+// not ours to see, is not found.
+func (c *Client) PolicyFiles(ctx context.Context, scope pull.Scope, repo pull.Repo) (own, defaults pull.Document, err error) {
+	read := func(name string) (pull.Document, *pull.Fault) {
+		var file struct {
+			Content, SHA string
+		}
+		on := pull.Repo{Owner: repo.Owner, Name: name}
+		parts := append([]string{"repos", on.Owner, on.Name, "contents"}, strings.Split(pull.PolicyFile, "/")...)
+		f := c.do(ctx, scope, call{op: "repository.survey", on: "read the policy file of " + on.FullName(), method: http.MethodGet, url: c.path(parts...), accept: reading(&file)})
+		if f != nil {
+			return pull.Document{}, missingIsFine(f)
+		}
+		text, _ := base64.StdEncoding.DecodeString(strings.ReplaceAll(file.Content, "\n", ""))
+		return pull.Document{Found: true, Path: on.FullName() + "/" + pull.PolicyFile, OID: pull.SHA(file.SHA), Text: string(text)}, nil
+	}
+	own, f := read(repo.Name)
+	if f == nil {
+		own.Path = strings.TrimPrefix(own.Path, repo.FullName()+"/")
+		defaults, f = read(".github")
+	}
+	if f != nil {
+		return own, defaults, f
+	}
+	return own, defaults, nil
+}

@@ -37,10 +37,3 @@ func moment(words string, t time.Time) string {
 	}
 	return words + " " + t.UTC().Format("2006-01-02 15:04:05") + " UTC"
 }
-
-func because(why string) string {
-	if why == "" {
-		return ""
-	}
-	return ": " + plain(why, maxText)
-}

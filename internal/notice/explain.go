@@ -1,6 +1,7 @@
 package notice
 
 import (
+	"maps"
 	"strings"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
@@ -127,11 +128,23 @@ const (
 	Bad  Tone = "bad"
 )
 
-// outcomeWords say what became of a rule, and with which mark; a test holds that every outcome has its words.
-var outcomeWords = map[policy.Outcome]struct {
+// An ending is how an outcome is told.
+type ending struct {
 	words, mark string
 	tone        Tone
-}{
+}
+
+// outcomeWords say what became of a rule, and with which mark; a test holds that every outcome has its words. Those of a
+// section stand in its file.
+var outcomeWords = func() map[policy.Outcome]ending {
+	all := map[policy.Outcome]ending{}
+	for _, section := range []map[policy.Outcome]ending{coreEndings, reviewerEndings} {
+		maps.Copy(all, section)
+	}
+	return all
+}()
+
+var coreEndings = map[policy.Outcome]ending{
 	policy.LabelAdd:      {"is being added", "✓", Good},
 	policy.LabelRemove:   {"is being removed", "✗", Wait},
 	policy.LabelOn:       {"is on, as it should be", "✓", Good},
@@ -159,6 +172,11 @@ var outcomeWords = map[policy.Outcome]struct {
 	policy.ReviewersNone:    {"nobody is needed", "✗", ""},
 	policy.ReviewersLater:   {"waits until it is no draft", "✗", ""},
 	policy.ReviewersUnknown: {"is left as it is: not known", "?", Wait},
+
+	policy.ApprovalHolds:   {"holds", "✓", Good},
+	policy.ApprovalLacks:   {"lacks approvals", "✗", Wait},
+	policy.ApprovalSkipped: {"is not about this pull request", "–", ""},
+	policy.ApprovalUnknown: {"is not known", "?", Wait},
 }
 
 // came says an outcome in words.

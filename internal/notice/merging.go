@@ -53,12 +53,6 @@ func mergeClause(r policy.Reason) string {
 			s += " (" + why + ")"
 		}
 		return s + ", so the label does not count"
-	case policy.MergeOrderOld:
-		s := or(by, "somebody") + " asked for the merge"
-		if was := plain(r.Value, maxName); was != "" {
-			s += " of " + was
-		}
-		return s + ", and " + commit(r.SHA) + " was pushed since, so it has to be asked for again"
 	case policy.MergeByRules:
 		return "only the rules of the policy merge here, and none of those that hold asks for it"
 	case policy.Held:

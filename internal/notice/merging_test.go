@@ -14,8 +14,6 @@ func fullMerging(r *policy.Reason) {
 		r.Text = "waits for the release"
 	case policy.MergeLabelUnknown:
 		r.Text = "GitHub does not tell who set it"
-	case policy.MergeOrderOld:
-		r.Value = "0000000"
 	case policy.GitHubApprovals:
 		r.Count, r.Value = 2, "1"
 	case policy.GitHubRules:

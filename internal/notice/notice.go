@@ -77,8 +77,13 @@ func finish(s string) string {
 	return s + "."
 }
 
-// sections word the reasons of one section of the policy each, in a file of their own; "" is not theirs.
-var sections = []func(policy.Reason) string{conditionClause, reviewerClause, approvalClause, commandClause, checkClause, mergeClause, ruleClause}
+// sections word the reasons of one section of the policy each, in a file of their own; "" is not theirs. They may say other
+// reasons inside theirs, so they are put together in init.
+var sections []func(policy.Reason) string
+
+func init() {
+	sections = []func(policy.Reason) string{conditionClause, reviewerClause, approvalClause, commandClause, checkClause, mergeClause, ruleClause}
+}
 
 // clause says one reason without a capital and a full stop, so that several make one sentence.
 func clause(r policy.Reason) string {
@@ -367,6 +372,10 @@ func people(who []string) string {
 			w = "someone who may change " + policy.FileName
 		case policy.WhoOwner:
 			w = "someone who may change the owner's .github repository"
+		default:
+			if strings.HasPrefix(w, "@") {
+				w = "someone of " + w
+			}
 		}
 		out = append(out, plain(w, 100))
 	}

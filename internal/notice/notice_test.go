@@ -53,6 +53,23 @@ func full(c policy.Code) policy.Reason {
 		r.Text = "Merge commits are not allowed on this repository."
 	case policy.ConditionError:
 		r.Value = "division by zero"
+	case policy.ApprovalsNeeded:
+		r.Text, r.Names, r.Value, r.Count, r.Who = "two for the core", []string{"bob"}, "", 1, []string{"@acme/core", policy.WhoMaintainer}
+		r.Any = []policy.Reason{
+			{Code: policy.ApprovalByContributor, By: "carol", SHA: r.SHA},
+			{Code: policy.ApprovalOlder, By: "dave", SHA: r.SHA},
+			{Code: policy.AuthorUnknown, SHA: r.SHA},
+		}
+	case policy.ApprovalsAny, policy.ApprovalsAll:
+		r.Text = "security"
+		r.Any = []policy.Reason{
+			{Code: policy.ApprovalsNeeded, Text: "the team", Count: 1, Who: []string{"@acme/security"}},
+			{Code: policy.ApprovalsNeeded, Count: 2, Value: "auth/key.go", Who: []string{policy.WhoWriter}},
+		}
+	case policy.ApprovalNotCompared, policy.OwnersUnknown, policy.VetoUnknown, policy.ApproverUnknown:
+		r.Text, r.Value = "owners", "the comparison is too large for GitHub to show"
+	case policy.QueueAheadLost, policy.QueueAheadUnknown:
+		r.Names, r.Value = []string{"#12"}, "Needs an approval by someone with write access."
 	case policy.ReviewerTurn, policy.ReviewerIdle, policy.ReviewerDrawn, policy.ReviewerFull, policy.ReviewersFew:
 		r.Names, r.Count, r.Value = []string{"bob", "carol"}, 4, "2"
 	case policy.ReviewerAsked, policy.ReviewerSettling:

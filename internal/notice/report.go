@@ -117,7 +117,7 @@ func colour(v policy.Verdict) pull.ReportState {
 		switch r.Code {
 		case policy.NoMergeRule:
 			state = pull.ReportGood
-		case policy.Conflict, policy.ChecksFailed, policy.ChangesRequested, policy.ConditionError, policy.MethodNotAllowed,
+		case policy.Conflict, policy.ChecksFailed, policy.ChangesRequested, policy.ApprovalsSkipped, policy.ConditionError, policy.MethodNotAllowed,
 			policy.NoMethodAllowed, policy.CannotWrite, policy.Archived, policy.DefaultsGone, policy.DefaultsBroken, policy.HeadGone, policy.CheckNotStarted, policy.CheckForged:
 			return pull.ReportBad
 		}
@@ -142,21 +142,31 @@ func summary(v policy.Verdict, pageURL string) string {
 			b.WriteString("- " + markdown(p) + "\n")
 		}
 	}
+	tables(&b, e.Rules)
+	return foot(b.String(), v, pageURL)
+}
+
+// tables writes what rules came to, section by section.
+func tables(b *strings.Builder, rules []Told) {
 	section := ""
-	for _, rule := range e.Rules {
+	for _, rule := range rules {
 		if rule.Section == "merge" && rule.Condition != nil {
-			fmt.Fprintf(&b, "\n#### The condition for merging\n\n%s, at %s\n\n", mark(rule.Condition.Result)+" "+markdown(verdictOf(rule.Condition)), markdown(rule.Pos.String()))
+			fmt.Fprintf(b, "\n#### The condition for merging\n\n%s, at %s\n\n", mark(rule.Condition.Result)+" "+markdown(verdictOf(rule.Condition)), markdown(rule.Pos.String()))
 			b.WriteString("| | condition | value |\n|---|---|---|\n")
-			rows(&b, rule.Condition, 0)
+			rows(b, rule.Condition, 0)
 			continue
 		}
 		if rule.Section != section {
 			section = rule.Section
 			one, all := sectionTitle(section)
-			fmt.Fprintf(&b, "\n#### %s\n\n| | %s | why |\n|---|---|---|\n", markdown(or(all, one)), markdown(strings.ToLower(one)))
+			fmt.Fprintf(b, "\n#### %s\n\n| | %s | why |\n|---|---|---|\n", markdown(or(all, one)), markdown(strings.ToLower(one)))
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", rule.Mark, markdown(rule.Name), markdown(rule.because()))
+		fmt.Fprintf(b, "| %s | %s | %s |\n", rule.Mark, markdown(rule.Name), markdown(rule.because()))
 	}
+}
+
+// foot puts the footer under the body of a report, and cuts the body to what GitHub takes.
+func foot(s string, v policy.Verdict, pageURL string) string {
 	footer := "\n"
 	if v.Policy.Path != "" {
 		footer += "Policy: " + markdown(v.Policy.Path)
@@ -167,7 +177,6 @@ func summary(v policy.Verdict, pageURL string) string {
 	if link := address(pageURL); link != "" {
 		footer += fmt.Sprintf(" · [Everything about this pull request](<%s>)", link)
 	}
-	s := b.String()
 	if len(s) > maxSummary {
 		s = s[:strings.LastIndexByte(s[:maxSummary], '\n')+1] + "\nThis was too long for GitHub, and is cut here.\n"
 	}

@@ -149,3 +149,13 @@ func askedBecause(rule policy.Rule, a pull.Action) string {
 	}
 	return ""
 }
+
+// reviewerEndings say what became of a rule about reviewers.
+var reviewerEndings = map[policy.Outcome]ending{
+	policy.ReviewersAsk:     {"asks for reviews now", "✓", Good},
+	policy.ReviewersAsked:   {"has as many as it asks for", "✓", Good},
+	policy.ReviewersShort:   {"finds nobody more to ask", "!", Wait},
+	policy.ReviewersNone:    {"asks nobody", "✗", ""},
+	policy.ReviewersLater:   {"waits until it is no draft", "✗", ""},
+	policy.ReviewersUnknown: {"is left as it is: not known", "?", Wait},
+}

@@ -54,6 +54,9 @@ func blame(n *Node, want bool, f *facts) []Reason {
 	case Failed:
 		return []Reason{{Code: ConditionError, Text: n.Text, Value: n.Value, Who: []string{WhoPolicy}}}
 	case Unknown:
+		if n.leaf != nil && nameOf(n.leaf) == "approved" && f.p.approvals != nil {
+			return f.notApproved()
+		}
 		return unknownFacts(n, f)
 	}
 	return blameLeaf(n, want, f)
@@ -182,6 +185,9 @@ func distinct[T any](list []T) []T {
 }
 
 func (f *facts) notApproved() []Reason {
+	if f.p.approvals != nil {
+		return f.judged().reasons
+	}
 	o := f.reviews()
 	head := f.s.Head.SHA
 	var out []Reason

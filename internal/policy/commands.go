@@ -209,26 +209,36 @@ func (d *decider) commands() {
 	c.answer()
 }
 
-// dropOrder forgets a /merge that is about another commit than the head now, or about a pull request that was closed.
+// dropOrder forgets a /merge that is about another commit than the head now, or about a pull request that was closed, and
+// notes the former for as long as it is the last word.
 func (d *decider) dropOrder() {
-	if o := d.next.Merge; o != nil && (d.s.State != pull.Open || o.SHA != d.s.Head.SHA) {
-		d.next.Merge = nil
+	over := func(by pull.Actor, sha pull.SHA) {
+		d.outdated = &Reason{Code: CommandOutdated, Verb: "merge", By: by.Login, SHA: sha, Who: who(by)}
+		rule := Rule{Section: "commands", Name: "merge", Outcome: CommandOver, Why: []Reason{*d.outdated}}
+		if d.p.commands != nil {
+			rule.Pos = d.p.commands.pos
+		}
+		d.v.Rules = append(d.v.Rules, rule)
 	}
-	if d.next.Merge != nil || d.s.State != pull.Open {
+	o := d.next.Merge
+	switch {
+	case d.s.State != pull.Open:
+		d.next.Merge = nil
+		return
+	case o != nil && o.SHA == d.s.Head.SHA && o.SHA != "":
+		return
+	case o != nil:
+		d.next.Merge = nil
+		over(o.By, o.SHA)
 		return
 	}
 	for _, c := range slices.Backward(d.was.Commands) {
-		if c.Status != pull.CommandDone || (c.Verb != "merge" && c.Verb != "unmerge") {
-			continue
-		}
-		if c.Verb == "merge" && c.HeadSeen != d.s.Head.SHA {
-			rule := Rule{Section: "commands", Name: c.Verb, Outcome: CommandOver, Why: []Reason{{Code: CommandOutdated, Verb: c.Verb, By: c.Writer.Login, SHA: c.HeadSeen, Who: who(c.Writer)}}}
-			if d.p.commands != nil {
-				rule.Pos = d.p.commands.pos
+		if c.Status == pull.CommandDone && (c.Verb == "merge" || c.Verb == "unmerge") {
+			if c.Verb == "merge" && c.HeadSeen != d.s.Head.SHA {
+				over(c.Writer, c.HeadSeen)
 			}
-			d.v.Rules = append(d.v.Rules, rule)
+			return
 		}
-		return
 	}
 }
 

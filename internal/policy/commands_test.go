@@ -23,7 +23,7 @@ var (
 func talk(who pull.Actor, body string, change ...func(*pull.Snapshot)) (pull.Snapshot, pull.Memory) {
 	s := world(func(s *pull.Snapshot) {
 		s.AsApp = true
-		s.Comments = []pull.Comment{comment(100, who, body, noon.Add(-time.Minute))}
+		s.Comments = []pull.Comment{said(100, who, body, noon.Add(-time.Minute))}
 		s.Known.People = everybody()
 	})
 	for _, c := range change {
@@ -32,7 +32,7 @@ func talk(who pull.Actor, body string, change ...func(*pull.Snapshot)) (pull.Sna
 	return s, pull.Memory{Heads: []pull.HeadAt{{SHA: head, At: noon.Add(-time.Hour)}}}
 }
 
-func comment(id int64, who pull.Actor, body string, at time.Time) pull.Comment {
+func said(id int64, who pull.Actor, body string, at time.Time) pull.Comment {
 	return pull.Comment{Source: pull.Conversation, ID: id, NodeID: fmt.Sprint("IC_", id), Author: who, Body: body, At: at}
 }
 
@@ -309,7 +309,7 @@ func TestWhatGitHubRefuses(t *testing.T) {
 	}
 	m = follow(m, d, pull.Done, noon)
 	// Said again, it is tried again: the refusal was another command's.
-	s.Comments = append(s.Comments, comment(101, bob, "/cc @eve", noon))
+	s.Comments = append(s.Comments, said(101, bob, "/cc @eve", noon))
 	if d = p.Evaluate(s, m, noon); acted(d.Actions) != "reviewer.add eve" {
 		t.Errorf("again: %s", acted(d.Actions))
 	}
@@ -488,7 +488,7 @@ func TestRetest(t *testing.T) {
 		t.Errorf("again: %s", acted(d.Actions))
 	}
 	s.Checks = s.Checks[2:]
-	s.Comments = append(s.Comments, comment(101, alice, "/retest", noon))
+	s.Comments = append(s.Comments, said(101, alice, "/retest", noon))
 	m = follow(m, d, pull.Done, noon)
 	if got := outcome(p.Evaluate(s, m, noon).Commands); got != "retest done; retest refused: command_pointless" {
 		t.Errorf("%s", got)
@@ -514,7 +514,7 @@ func TestFloods(t *testing.T) {
 	p := must(t, plain)
 	s, m := talk(eve, "", func(s *pull.Snapshot) { s.Comments = nil })
 	for i := range 30 {
-		s.Comments = append(s.Comments, comment(int64(i), eve, "/help", noon.Add(time.Duration(i-60)*time.Second)))
+		s.Comments = append(s.Comments, said(int64(i), eve, "/help", noon.Add(time.Duration(i-60)*time.Second)))
 	}
 	d := p.Evaluate(s, m, noon)
 	if len(d.Replies) != repliesAnHour {
@@ -554,7 +554,7 @@ func TestCommandsAreAState(t *testing.T) {
 		for i := range rapid.IntRange(0, 5).Draw(t, "comments") {
 			body := strings.Join(rapid.SliceOfN(rapid.SampledFrom(lines), 0, 4).Draw(t, "lines"), "\n")
 			who := rapid.SampledFrom([]pull.Actor{alice, bob, eve, mender, ghost}).Draw(t, "who")
-			s.Comments = append(s.Comments, comment(int64(i), who, body, noon.Add(-time.Duration(rapid.IntRange(0, 200).Draw(t, "age"))*time.Second)))
+			s.Comments = append(s.Comments, said(int64(i), who, body, noon.Add(-time.Duration(rapid.IntRange(0, 200).Draw(t, "age"))*time.Second)))
 		}
 		first := p.Evaluate(s, m, noon)
 		shuffled := s

@@ -848,6 +848,9 @@ func (x explainer) behind(name string) []*Node {
 	case "checks.green":
 		parts = []string{"checks.passed", "checks.pending", "checks.failed"}
 	case "approved":
+		if x.f.p.approvals != nil {
+			return x.f.judged().behind()
+		}
 		parts = []string{"reviews.approved_by", "reviews.changes_requested_by"}
 	default:
 		return nil

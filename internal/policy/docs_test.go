@@ -124,7 +124,7 @@ func generated(t *testing.T) []byte {
 	r = jsonschema.Reflector{
 		Anonymous: true, DoNotReference: true,
 		Mapper: func(t reflect.Type) *jsonschema.Schema {
-			number := &jsonschema.Schema{Type: "integer", Minimum: json.Number("0")}
+			number := &jsonschema.Schema{Type: "integer"} // is a text like any other: a login may be one
 			switch t {
 			case reflect.TypeFor[texts]():
 				return oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}})
@@ -140,6 +140,13 @@ func generated(t *testing.T) []byte {
 				of := jsonschema.NewProperties()
 				of.Set("allow", who)
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "object", Properties: of, AdditionalProperties: jsonschema.FalseSchema, Required: []string{"allow"}}, {Enum: []any{wordOff, false}}}}
+			case reflect.TypeFor[ruleName]():
+				name := uint64(maxRuleName)
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &name}, {Type: "integer"}}}
+			case reflect.TypeFor[allowed]():
+				return oneOrMany(&jsonschema.Schema{Type: "string", Enum: []any{wordAuthor, wordContributors}})
+			case reflect.TypeFor[vetoes]():
+				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}}), {Const: false}}}
 			case reflect.TypeFor[condition]():
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, {Type: "boolean"}}}
 			case reflect.TypeFor[methods]():

@@ -30,13 +30,7 @@ func lookAfter(looks int) time.Duration { return lookAgain[min(max(looks, 0), le
 // memory and time give the same decision, and a snapshot that reflects the actions of a decision gives one without
 // actions.
 func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decision {
-	d := decider{e: e, p: e.Policy, s: &s, was: m, now: now}
-	d.next = m
-	d.next.Intents, d.next.Commands, d.next.Heads = nil, nil, nil
-	d.next.Looks, d.next.Turn = 0, ""
-	d.next.Labels = map[string]pull.LabelMemory{}
-	maps.Copy(d.next.Labels, m.Labels)
-	d.v = Verdict{Policy: e.Source, Head: s.Head.SHA}
+	d := e.decider(&s, m, now)
 	d.decide()
 
 	for name, l := range d.next.Labels {
@@ -67,10 +61,25 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 		d.lookAt(d.f.again)
 	}
 	out := Decision{Verdict: d.v, Actions: d.actions, Commands: d.commanded, Replies: d.replies, Memory: d.next, Again: d.again}
+	if d.v.Approvals != nil {
+		out.Memory.Same = d.f.compared
+	}
 	if d.f != nil {
 		out.Needs = pull.SortNeeds(d.f.needs)
 	}
 	return out
+}
+
+// decider returns an evaluation that has not begun.
+func (e Effective) decider(s *pull.Snapshot, m pull.Memory, now time.Time) decider {
+	d := decider{e: e, p: e.Policy, s: s, was: m, now: now}
+	d.next = m
+	d.next.Intents, d.next.Commands, d.next.Heads = nil, nil, nil
+	d.next.Looks, d.next.Turn = 0, ""
+	d.next.Labels = map[string]pull.LabelMemory{}
+	maps.Copy(d.next.Labels, m.Labels)
+	d.v = Verdict{Policy: e.Source, Head: s.Head.SHA}
+	return d
 }
 
 // Evaluate decides by p alone; see Effective.Evaluate.
@@ -91,11 +100,12 @@ type decider struct {
 	actions   []pull.Action
 	commanded []pull.Command
 	replies   []Reply
+	outdated  *Reason                // the last word about a merge was a /merge of another commit
 	asked     map[string]pull.Action // labels, in lower case, that a command is about to put on or take off
 	next      pull.Memory
 	again     time.Time
 
-	byRule    *ask // a rule of the section rules asks for the merge
+	merging   *ask // a rule of the section rules asks for the merge
 	turnTaken bool // it is this pull request's turn to be brought up to date
 }
 
@@ -143,6 +153,7 @@ func (d *decider) decide() {
 	d.approvals()
 	d.rules()
 	d.merge(unknown)
+	d.queue()
 	if d.e.Source.UsingLast {
 		d.v.Reasons = append(d.v.Reasons, Reason{Code: PolicyUsingLast, Text: d.e.Problem(), Who: []string{WhoPolicy}})
 	}

@@ -59,8 +59,8 @@ var environment = []variable{
 	{name: "checks.passed", typ: cel.ListType(cel.StringType), doc: "the names of the checks that passed; skipped and neutral ones among them. A name that two Apps report has passed when it has with both", entries: 1000, chars: 255, read: func(f *facts) any { return f.checks(pull.CheckPassed) }, unknown: checksUnknown},
 	{name: "checks.list", typ: cel.ListType(cel.ObjectType(checkObject.name)), doc: "the checks on the head, the newest run of each", entries: 1000, read: func(f *facts) any { return things(f, checkObject, f.latest) }, unknown: checksUnknown},
 
-	{name: "approved", typ: cel.BoolType, doc: "someone who may write, and is not the author, has approved the current head, and nobody who may write requests changes", read: func(f *facts) any { return f.approved() }, unknown: reviewsUnknown},
-	{name: "reviews.approved_by", typ: cel.ListType(cel.StringType), doc: "the logins of those whose approval counts: given on the current head, by someone who may write and is not the author, and not taken back", entries: 1000, chars: 64, read: func(f *facts) any { return f.reviews().approvedBy }, unknown: reviewsUnknown},
+	{name: "approved", typ: cel.BoolType, doc: "someone who may write, and is not the author, has approved the current head, and nobody who may write requests changes", read: func(f *facts) any { return f.approved() }, unknown: approvedUnknown},
+	{name: "reviews.approved_by", typ: cel.ListType(cel.StringType), doc: "the logins of those whose approval counts: given on the current head, by someone who may write and is not the author, and not taken back", entries: 1000, chars: 64, read: func(f *facts) any { return f.approvedBy() }, unknown: approvedByUnknown},
 	{name: "reviews.changes_requested_by", typ: cel.ListType(cel.StringType), doc: "the logins of those who may write and whose latest opinion requests changes", entries: 1000, chars: 64, read: func(f *facts) any { return f.reviews().changesBy }, unknown: reviewsUnknown},
 	{name: "reviews.commented_by", typ: cel.ListType(cel.StringType), doc: "the logins of all whose review is a comment, whoever they are", entries: 1000, chars: 64, read: func(f *facts) any { return f.reviews().commentedBy }, unknown: reviewsUnknown},
 	{name: "reviews.requested", typ: cel.ListType(cel.StringType), doc: "who is asked to review: logins, and teams as `@acme/backend`", entries: 100, chars: 140, read: func(f *facts) any { return f.requested() }},
@@ -153,10 +153,10 @@ func Objects() []ObjectDoc {
 	return out
 }
 
+// variables are those of the environment by name. They are made in init, since what reads a variable may explain others.
 var variables map[string]*variable
 
-func init() { // at this point, since what reads the environment looks into it
-
+func init() {
 	variables = make(map[string]*variable, len(environment))
 	for i := range environment {
 		variables[environment[i].name] = &environment[i]
@@ -182,6 +182,14 @@ type facts struct {
 	attrs    *attributes
 	updated  *updating
 	owners   *owned // nil until somebody asks
+
+	// Of approvals; see approve.go.
+	said         []*voice
+	contributors *contributions
+	compared     map[string]bool // what comparisons came to, to be remembered
+	comparisons  []pull.Need
+	judgement    *judgement
+	whole        *judgement
 }
 
 // need notes that a result depends on something that is to be looked up, and reports whether it was.
@@ -367,7 +375,34 @@ func (f *facts) reviews() *opinions {
 	return o
 }
 
+// approved is what the section approvals came to, where there is one.
 func (f *facts) approved() bool {
+	if f.p.approvals != nil {
+		return f.judged().result == True
+	}
 	o := f.reviews()
 	return len(o.approvedBy) > 0 && len(o.changesBy) == 0
+}
+
+func approvedUnknown(f *facts) *lack {
+	if f.p.approvals == nil {
+		return reviewsUnknown(f)
+	}
+	r := f.judged().result
+	return cutShort(r != True && r != False, "approved")
+}
+
+// approvedBy is whose approval counts: by the section approvals, where there is one.
+func (f *facts) approvedBy() []string {
+	if f.p.approvals != nil {
+		return f.judgedWhole().given
+	}
+	return f.reviews().approvedBy
+}
+
+func approvedByUnknown(f *facts) *lack {
+	if f.p.approvals == nil {
+		return reviewsUnknown(f)
+	}
+	return cutShort(!f.judgedWhole().complete, "reviews.approved_by")
 }

@@ -279,7 +279,8 @@ func known(t *rapid.T, s *pull.Snapshot) {
 		Commits:    &pull.Commits{List: []pull.Commit{{SHA: head, Parents: []pull.SHA{older}, Message: "x", Author: bob}}},
 		Turn:       &pull.Turn{Number: rapid.SampledFrom([]int{0, 7, 5}).Draw(t, "turn"), Until: noon.Add(time.Hour)},
 		People:     map[string]pull.Person{},
-		Files:      map[string]pull.Document{".gitattributes": {}},
+		Files:      map[string]pull.Document{attributesFile: {}},
+		Renames:    true,
 	}
 	for _, a := range []pull.Actor{us, alice, bob, carol, eve} {
 		s.Known.People[a.Login] = pull.Person{Actor: a, Permission: rapid.SampledFrom([]pull.PermissionLevel{pull.PermissionAdmin, pull.PermissionWrite, pull.PermissionRead}).Draw(t, "level")}

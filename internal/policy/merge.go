@@ -142,7 +142,6 @@ const (
 	MergeNotAsked     Code = "merge_not_asked"     // Label: one that asks for it; Verb: the command that does
 	MergeLabelDenied  Code = "merge_label_denied"  // Label, By: who set it and may not
 	MergeLabelUnknown Code = "merge_label_unknown" // Label, By; Text: why it can't be told whether they may
-	MergeOrderOld     Code = "merge_order_old"     // By; Value: the commit that they saw; SHA: the head
 	MergeByRules      Code = "merge_by_rules"      // there is no merge section, and no rule asks for the merge
 	Held              Code = "held"                // By; Text: why
 
@@ -175,7 +174,7 @@ const (
 )
 
 var mergeCodes = []Code{
-	MergeNotAsked, MergeLabelDenied, MergeLabelUnknown, MergeOrderOld, MergeByRules, Held,
+	MergeNotAsked, MergeLabelDenied, MergeLabelUnknown, MergeByRules, Held,
 	IsBehind, NotForward, Updating, Updated, UpdatedFor, UpdatedMuch,
 	GitHubCheckFailed, GitHubCheckPending, GitHubReport, GitHubApprovals, GitHubOwners, GitHubLastPush, GitHubThreads,
 	GitHubSignatures, GitHubLocked, GitHubDeployments, GitHubOther,
@@ -194,8 +193,8 @@ func (d *decider) merge(look bool) {
 	rule := d.p.merge
 	switch {
 	case rule != nil:
-	case d.byRule != nil:
-		rule = &mergeRule{pos: d.byRule.rule.pos}
+	case d.merging != nil:
+		rule = &mergeRule{pos: d.merging.rule.pos}
 	default:
 		d.v.State = Waiting
 		d.v.Reasons = []Reason{{Code: NoMergeRule, Who: []string{WhoWriter}}}
@@ -212,9 +211,9 @@ func (d *decider) merge(look bool) {
 	if rule.when != nil {
 		out.Condition = rule.when.evaluate(d.f)
 	} else {
-		out.Condition = d.byRule.cond
+		out.Condition = d.merging.cond
 	}
-	reasons := d.obstacles()
+	reasons := append(d.obstacles(), d.unapproved(rule.when)...)
 	method, more := d.method(rule)
 	reasons = append(reasons, more...)
 	reasons = append(reasons, blame(out.Condition, true, d.f)...)
@@ -355,8 +354,8 @@ func (d *decider) method(rule *mergeRule) (pull.MergeMethod, []Reason) {
 			return c.method, blame(n, true, d.f) // it may be this one, or not
 		}
 	}
-	if d.byRule != nil && d.byRule.method != "" {
-		method = d.byRule.method
+	if d.merging != nil && d.merging.method != "" {
+		method = d.merging.method
 	}
 	if o := d.ordered(); o != nil && rule.command && slices.Contains(methodNames, o.Args) {
 		method = pull.MergeMethod(o.Args)
@@ -403,7 +402,7 @@ func (d *decider) ordered() *pull.Order {
 // notAsked says why nobody's word asks for the merge, where the policy wants one. alone: nothing else is missing, so that
 // the merge follows from the answer.
 func (d *decider) notAsked(rule *mergeRule, alone bool) []Reason {
-	if d.byRule != nil || len(rule.labels) == 0 && !rule.command {
+	if d.merging != nil || len(rule.labels) == 0 && !rule.command {
 		return nil
 	}
 	if rule.command && d.ordered() != nil {
@@ -412,8 +411,8 @@ func (d *decider) notAsked(rule *mergeRule, alone bool) []Reason {
 	r := Reason{Code: MergeNotAsked, Who: []string{WhoWriter}}
 	if rule.command {
 		r.Verb = "merge"
-		if by, saw, old := d.outdated(); old {
-			r = Reason{Code: MergeOrderOld, By: by, Value: saw.Short(), SHA: d.s.Head.SHA, Verb: r.Verb, Who: r.Who}
+		if d.outdated != nil && d.ordered() == nil {
+			r = *d.outdated
 		}
 	}
 	var denied []Reason
@@ -436,21 +435,6 @@ func (d *decider) notAsked(rule *mergeRule, alone bool) []Reason {
 		return denied
 	}
 	return append([]Reason{r}, denied...)
-}
-
-// outdated returns who has asked for the merge of which other commit than the head.
-func (d *decider) outdated() (by string, saw pull.SHA, old bool) {
-	for _, rule := range d.v.Rules {
-		for _, r := range rule.Why {
-			if r.Code == CommandOutdated && r.Verb == "merge" {
-				return r.By, r.SHA, true
-			}
-		}
-	}
-	if o := d.was.Merge; o != nil && o.SHA != d.s.Head.SHA {
-		return o.By.Login, o.SHA, true
-	}
-	return "", "", false
 }
 
 // mayAsk tells whether whoever put a label on may ask for a merge. What the service itself put on says nothing: it does that

@@ -33,17 +33,17 @@ func did(kind pull.ActionKind, target string, ago time.Duration) pull.Intent {
 	return pull.Intent{Action: pull.Action{Kind: kind, Target: target, SHA: head}, Status: pull.Done, Attempt: 1, StartedAt: noon.Add(-ago), DoneAt: noon.Add(-ago)}
 }
 
-// An expected is what a test expects of a decision.
-type expected struct {
+// A wanted is what a test expects of a decision.
+type wanted struct {
 	state   State
 	codes   string
 	actions string
 	again   time.Duration // after noon; 0: none
 }
 
-func (want expected) check(t *testing.T, d Decision) {
+func (want wanted) check(t *testing.T, d Decision) {
 	t.Helper()
-	got := expected{state: d.Verdict.State, codes: codes(d.Verdict.Reasons), actions: acted(d.Actions)}
+	got := wanted{state: d.Verdict.State, codes: codes(d.Verdict.Reasons), actions: acted(d.Actions)}
 	if !d.Again.IsZero() {
 		got.again = d.Again.Sub(noon)
 	}
@@ -81,42 +81,42 @@ func TestMergeIsAskedFor(t *testing.T) {
 		policy string
 		change func(*pull.Snapshot)
 		memory pull.Memory
-		want   expected
+		want   wanted
 	}{
-		{"by the condition alone", alone, nil, pull.Memory{}, expected{Ready, "ready", merges, 0}},
-		{"by the condition, and by a command that is not needed", alone, nil, pull.Memory{Merge: order(older)}, expected{Ready, "ready", merges, 0}},
-		{"label missing", label, nil, pull.Memory{}, expected{Waiting, "merge_not_asked", "", 0}},
-		{"label by one who may", label, set(carol, pull.PermissionWrite), pull.Memory{}, expected{Ready, "ready", merges, 0}},
-		{"label by one who may not", label, set(eve, pull.PermissionTriage), pull.Memory{}, expected{Blocked, "merge_label_denied", "", 0}},
+		{"by the condition alone", alone, nil, pull.Memory{}, wanted{Ready, "ready", merges, 0}},
+		{"by the condition, and by a command that is not needed", alone, nil, pull.Memory{Merge: order(older)}, wanted{Ready, "ready", merges, 0}},
+		{"label missing", label, nil, pull.Memory{}, wanted{Waiting, "merge_not_asked", "", 0}},
+		{"label by one who may", label, set(carol, pull.PermissionWrite), pull.Memory{}, wanted{Ready, "ready", merges, 0}},
+		{"label by one who may not", label, set(eve, pull.PermissionTriage), pull.Memory{}, wanted{Blocked, "merge_label_denied", "", 0}},
 		{"label by one whose login is another's now", label, func(s *pull.Snapshot) {
 			s.Labels = []pull.Label{on("automerge", eve, noon)}
 			s.Known.People = map[string]pull.Person{"eve": {Actor: carol, Permission: pull.PermissionAdmin}}
-		}, pull.Memory{}, expected{Blocked, "merge_label_denied", "", 0}},
-		{"label by nobody that GitHub names", label, func(s *pull.Snapshot) { s.Labels = []pull.Label{{Name: "automerge", Present: true}} }, pull.Memory{}, expected{Waiting, "merge_label_unknown", "", 0}},
+		}, pull.Memory{}, wanted{Blocked, "merge_label_denied", "", 0}},
+		{"label by nobody that GitHub names", label, func(s *pull.Snapshot) { s.Labels = []pull.Label{{Name: "automerge", Present: true}} }, pull.Memory{}, wanted{Waiting, "merge_label_unknown", "", 0}},
 		{"label by one whose permission can't be had", label, func(s *pull.Snapshot) {
 			s.Labels = []pull.Label{on("automerge", eve, noon)}
 			s.Known.People = map[string]pull.Person{"eve": {Actor: eve, Missing: "GitHub does not say"}}
-		}, pull.Memory{}, expected{Waiting, "merge_label_unknown", "", 0}},
-		{"label by the service", label, func(s *pull.Snapshot) { s.AsApp = true; set(us, pull.PermissionAdmin)(s) }, pull.Memory{}, expected{Blocked, "merge_label_denied", "", 0}},
-		{"label by the service, with a person's token", label, set(us, pull.PermissionAdmin), ledger(did(pull.AddLabel, "AutoMerge", time.Minute)), expected{Blocked, "merge_label_denied", "", 0}},
-		{"label by the person whose token it is", label, set(us, pull.PermissionAdmin), pull.Memory{}, expected{Ready, "ready", merges, 0}},
-		{"label taken off", label, func(s *pull.Snapshot) { s.Labels = []pull.Label{{Name: "automerge", SetBy: carol, TakenBy: carol}} }, pull.Memory{}, expected{Waiting, "merge_not_asked", "", 0}},
-		{"label, and the condition does not hold", label, func(s *pull.Snapshot) { s.Reviews = nil; set(carol, pull.PermissionWrite)(s) }, pull.Memory{}, expected{Waiting, "approval_missing", "", 0}},
-		{"a command where only the label counts", label, nil, pull.Memory{Merge: order(head)}, expected{Waiting, "merge_not_asked", "", 0}},
-		{"command missing", command, nil, pull.Memory{}, expected{Waiting, "merge_not_asked", "", 0}},
-		{"command", command, nil, pull.Memory{Merge: order(head)}, expected{Ready, "ready", merges, 0}},
-		{"command, then a push", command, nil, pull.Memory{Merge: order(older)}, expected{Waiting, "merge_order_old", "", 0}},
-		{"command that saw no commit", command, nil, pull.Memory{Merge: order("")}, expected{Waiting, "merge_order_old", "", 0}},
-		{"either: neither", both, nil, pull.Memory{}, expected{Waiting, "merge_not_asked", "", 0}},
-		{"either: command", both, nil, pull.Memory{Merge: order(head)}, expected{Ready, "ready", merges, 0}},
+		}, pull.Memory{}, wanted{Waiting, "merge_label_unknown", "", 0}},
+		{"label by the service", label, func(s *pull.Snapshot) { s.AsApp = true; set(us, pull.PermissionAdmin)(s) }, pull.Memory{}, wanted{Blocked, "merge_label_denied", "", 0}},
+		{"label by the service, with a person's token", label, set(us, pull.PermissionAdmin), ledger(did(pull.AddLabel, "AutoMerge", time.Minute)), wanted{Blocked, "merge_label_denied", "", 0}},
+		{"label by the person whose token it is", label, set(us, pull.PermissionAdmin), pull.Memory{}, wanted{Ready, "ready", merges, 0}},
+		{"label taken off", label, func(s *pull.Snapshot) { s.Labels = []pull.Label{{Name: "automerge", SetBy: carol, TakenBy: carol}} }, pull.Memory{}, wanted{Waiting, "merge_not_asked", "", 0}},
+		{"label, and the condition does not hold", label, func(s *pull.Snapshot) { s.Reviews = nil; set(carol, pull.PermissionWrite)(s) }, pull.Memory{}, wanted{Waiting, "approval_missing", "", 0}},
+		{"a command where only the label counts", label, nil, pull.Memory{Merge: order(head)}, wanted{Waiting, "merge_not_asked", "", 0}},
+		{"command missing", command, nil, pull.Memory{}, wanted{Waiting, "merge_not_asked", "", 0}},
+		{"command", command, nil, pull.Memory{Merge: order(head)}, wanted{Ready, "ready", merges, 0}},
+		{"command, then a push", command, nil, pull.Memory{Merge: order(older)}, wanted{Waiting, "command_outdated", "", 0}},
+		{"command that saw no commit", command, nil, pull.Memory{Merge: order("")}, wanted{Waiting, "command_outdated", "", 0}},
+		{"either: neither", both, nil, pull.Memory{}, wanted{Waiting, "merge_not_asked", "", 0}},
+		{"either: command", both, nil, pull.Memory{Merge: order(head)}, wanted{Ready, "ready", merges, 0}},
 		{"either: the second label", both, func(s *pull.Snapshot) {
 			s.Labels = []pull.Label{on("ship", bob, noon)}
 			can(s, bob, pull.PermissionWrite)
-		}, pull.Memory{Merge: order(older)}, expected{Ready, "ready", merges, 0}},
-		{"either: a label by one who may not, and a command that may", both, set(eve, pull.PermissionRead), pull.Memory{Merge: order(head)}, expected{Ready, "ready", merges, 0}},
-		{"either: a label by one who may not", both, set(eve, pull.PermissionRead), pull.Memory{}, expected{Blocked, "merge_label_denied", "", 0}},
-		{"held", alone, nil, pull.Memory{Hold: &pull.Order{By: carol, Args: "the release is out on Monday"}}, expected{Blocked, "held", "", 0}},
-		{"held, and asked for", both, nil, pull.Memory{Merge: order(head), Hold: &pull.Order{By: carol}}, expected{Blocked, "held", "", 0}},
+		}, pull.Memory{Merge: order(older)}, wanted{Ready, "ready", merges, 0}},
+		{"either: a label by one who may not, and a command that may", both, set(eve, pull.PermissionRead), pull.Memory{Merge: order(head)}, wanted{Ready, "ready", merges, 0}},
+		{"either: a label by one who may not", both, set(eve, pull.PermissionRead), pull.Memory{}, wanted{Blocked, "merge_label_denied", "", 0}},
+		{"held", alone, nil, pull.Memory{Hold: &pull.Order{By: carol, Args: "the release is out on Monday"}}, wanted{Blocked, "held", "", 0}},
+		{"held, and asked for", both, nil, pull.Memory{Merge: order(head), Hold: &pull.Order{By: carol}}, wanted{Blocked, "held", "", 0}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.change == nil {
@@ -288,34 +288,34 @@ func TestRequiredChecks(t *testing.T) {
 		policy string
 		change []func(*pull.Snapshot)
 		memory pull.Memory
-		want   expected
+		want   wanted
 	}{
-		{"there", pinned, []func(*pull.Snapshot){with(lint("linter", 5, pull.CheckPassed, ""))}, pull.Memory{}, expected{Ready, "ready", merges, 0}},
-		{"not started yet", pinned, nil, pull.Memory{}, expected{Waiting, "check_awaited", "", neverStarted}},
-		{"never started", pinned, []func(*pull.Snapshot){ago(neverStarted)}, pull.Memory{}, expected{Blocked, "check_not_started", "", awaitChecks}},
-		{"another one started a moment ago", pinned, []func(*pull.Snapshot){ago(time.Hour), with(pull.Check{ID: 30, Name: "slow", State: pull.CheckPassed, StartedAt: noon.Add(-time.Minute)})}, pull.Memory{}, expected{Waiting, "check_awaited", "", neverStarted - time.Minute}},
-		{"pushed a moment ago, by what the service saw", pinned, []func(*pull.Snapshot){ago(time.Hour)}, pull.Memory{Heads: []pull.HeadAt{{SHA: head, At: noon.Add(-time.Minute)}}}, expected{Waiting, "check_awaited", "", neverStarted - time.Minute}},
-		{"commented on a moment ago, pushed long before", pinned, nil, pull.Memory{Heads: []pull.HeadAt{{SHA: head, At: noon.Add(-time.Hour)}}}, expected{Blocked, "check_not_started", "", awaitChecks}},
-		{"forged", pinned, []func(*pull.Snapshot){with(lint("forge", 6, pull.CheckPassed, ""))}, pull.Memory{}, expected{Blocked, "check_forged", "", 0}},
-		{"forged by a commit status", pinned, []func(*pull.Snapshot){with(lint("", 0, pull.CheckPassed, ""))}, pull.Memory{}, expected{Blocked, "check_forged", "", 0}},
-		{"forged, and there", pinned, []func(*pull.Snapshot){with(lint("forge", 6, pull.CheckPassed, ""), lint("linter", 5, pull.CheckPassed, ""))}, pull.Memory{}, expected{Ready, "ready", merges, 0}},
-		{"forged, and failed", pinned, []func(*pull.Snapshot){with(lint("forge", 6, pull.CheckPassed, ""), lint("linter", 5, pull.CheckFailed, ""))}, pull.Memory{}, expected{Blocked, "checks_failed", "", 0}},
-		{"re-run", pinned, []func(*pull.Snapshot){with(lint("linter", 5, pull.CheckPassed, ""), pull.Check{ID: 21, AppID: 5, App: "linter", Name: "lint", State: pull.CheckPending})}, pull.Memory{}, expected{Waiting, "checks_pending", "", awaitChecks}},
-		{"skipped", pinned, []func(*pull.Snapshot){with(lint("linter", 5, pull.CheckPassed, "skipped"))}, pull.Memory{}, expected{Ready, "ready", merges, 0}},
-		{"none expected, and one required", "version: 1\nchecks: { none-expected: true, required: lint }\nmerge: { if: checks.green }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Checks = nil }}, pull.Memory{}, expected{Waiting, "check_awaited", "", neverStarted}},
+		{"there", pinned, []func(*pull.Snapshot){with(lint("linter", 5, pull.CheckPassed, ""))}, pull.Memory{}, wanted{Ready, "ready", merges, 0}},
+		{"not started yet", pinned, nil, pull.Memory{}, wanted{Waiting, "check_awaited", "", neverStarted}},
+		{"never started", pinned, []func(*pull.Snapshot){ago(neverStarted)}, pull.Memory{}, wanted{Blocked, "check_not_started", "", awaitChecks}},
+		{"another one started a moment ago", pinned, []func(*pull.Snapshot){ago(time.Hour), with(pull.Check{ID: 30, Name: "slow", State: pull.CheckPassed, StartedAt: noon.Add(-time.Minute)})}, pull.Memory{}, wanted{Waiting, "check_awaited", "", neverStarted - time.Minute}},
+		{"pushed a moment ago, by what the service saw", pinned, []func(*pull.Snapshot){ago(time.Hour)}, pull.Memory{Heads: []pull.HeadAt{{SHA: head, At: noon.Add(-time.Minute)}}}, wanted{Waiting, "check_awaited", "", neverStarted - time.Minute}},
+		{"commented on a moment ago, pushed long before", pinned, nil, pull.Memory{Heads: []pull.HeadAt{{SHA: head, At: noon.Add(-time.Hour)}}}, wanted{Blocked, "check_not_started", "", awaitChecks}},
+		{"forged", pinned, []func(*pull.Snapshot){with(lint("forge", 6, pull.CheckPassed, ""))}, pull.Memory{}, wanted{Blocked, "check_forged", "", 0}},
+		{"forged by a commit status", pinned, []func(*pull.Snapshot){with(lint("", 0, pull.CheckPassed, ""))}, pull.Memory{}, wanted{Blocked, "check_forged", "", 0}},
+		{"forged, and there", pinned, []func(*pull.Snapshot){with(lint("forge", 6, pull.CheckPassed, ""), lint("linter", 5, pull.CheckPassed, ""))}, pull.Memory{}, wanted{Ready, "ready", merges, 0}},
+		{"forged, and failed", pinned, []func(*pull.Snapshot){with(lint("forge", 6, pull.CheckPassed, ""), lint("linter", 5, pull.CheckFailed, ""))}, pull.Memory{}, wanted{Blocked, "checks_failed", "", 0}},
+		{"re-run", pinned, []func(*pull.Snapshot){with(lint("linter", 5, pull.CheckPassed, ""), pull.Check{ID: 21, AppID: 5, App: "linter", Name: "lint", State: pull.CheckPending})}, pull.Memory{}, wanted{Waiting, "checks_pending", "", awaitChecks}},
+		{"skipped", pinned, []func(*pull.Snapshot){with(lint("linter", 5, pull.CheckPassed, "skipped"))}, pull.Memory{}, wanted{Ready, "ready", merges, 0}},
+		{"none wanted, and one required", "version: 1\nchecks: { none-wanted: true, required: lint }\nmerge: { if: checks.green }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Checks = nil }}, pull.Memory{}, wanted{Waiting, "check_awaited", "", neverStarted}},
 
 		{"required by GitHub and forged", "version: 1\nmerge: { if: checks.green }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) {
 			s.Blocked, s.Known.Rules.Checks = true, []pull.RequiredCheck{{Name: "lint", AppID: gitHubActions}}
-		}, with(lint("forge", 6, pull.CheckPassed, ""))}, pull.Memory{}, expected{Blocked, "check_forged", "", 0}},
+		}, with(lint("forge", 6, pull.CheckPassed, ""))}, pull.Memory{}, wanted{Blocked, "check_forged", "", 0}},
 		{"required by GitHub, and reported by a status that it counts", "version: 1\nmerge: { if: checks.green }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) {
 			s.Known.Rules.Checks = []pull.RequiredCheck{{Name: "lint", AppID: 5}}
-		}, with(pull.Check{Name: "lint", State: pull.CheckPassed, Required: true})}, pull.Memory{}, expected{Ready, "ready", merges, 0}},
+		}, with(pull.Check{Name: "lint", State: pull.CheckPassed, Required: true})}, pull.Memory{}, wanted{Ready, "ready", merges, 0}},
 		{"required by GitHub and never started", "version: 1\nmerge: { if: checks.green }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) {
 			s.Blocked, s.Known.Rules.Checks = true, []pull.RequiredCheck{{Name: "deploy", AppID: 77}, {Name: pull.ReportName}}
-		}, ago(time.Hour)}, pull.Memory{}, expected{Blocked, "check_not_started", "", awaitChecks}},
+		}, ago(time.Hour)}, pull.Memory{}, wanted{Blocked, "check_not_started", "", awaitChecks}},
 		{"required by GitHub, and nothing has reported at all", "version: 1\nmerge: { if: checks.green }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) {
 			s.Checks, s.Known.Rules.Checks = nil, []pull.RequiredCheck{{Name: "build"}, {Name: "test"}}
-		}, ago(time.Hour)}, pull.Memory{}, expected{Blocked, "check_not_started", "", awaitChecks}},
+		}, ago(time.Hour)}, pull.Memory{}, wanted{Blocked, "check_not_started", "", awaitChecks}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.check(t, must(t, tt.policy).Evaluate(world(tt.change...), tt.memory, noon))
@@ -422,12 +422,12 @@ func TestRefusedByRules(t *testing.T) {
 		Error: "Waiting on code owner review", DoneAt: noon.Add(-time.Second),
 	})
 	p := must(t, "version: 1\nmerge: { if: approved }\n")
-	expected{Waiting, "github_approvals refused", "", 3 * time.Second}.check(t, p.Evaluate(world(func(s *pull.Snapshot) { s.Known.Rules.Approvals = 2 }), refused, noon))
+	wanted{Waiting, "github_approvals refused", "", 3 * time.Second}.check(t, p.Evaluate(world(func(s *pull.Snapshot) { s.Known.Rules.Approvals = 2 }), refused, noon))
 	d := p.Evaluate(world(func(s *pull.Snapshot) { s.Known.Rules.Methods = []pull.MergeMethod{pull.Rebase} }), refused, noon)
 	if done := acted(d.Actions); done != merges || d.Actions[0].Method != pull.Rebase {
 		t.Errorf("does %q, want to merge with what the rules allow", done)
 	}
-	expected{Ready, "queue_now", enqueues, 0}.check(t, p.Evaluate(world(func(s *pull.Snapshot) { s.Known.Rules.MergeQueue = true }), refused, noon))
+	wanted{Ready, "queue_now", enqueues, 0}.check(t, p.Evaluate(world(func(s *pull.Snapshot) { s.Known.Rules.MergeQueue = true }), refused, noon))
 }
 
 func TestGitHubsQueue(t *testing.T) {
@@ -445,25 +445,25 @@ func TestGitHubsQueue(t *testing.T) {
 		name   string
 		change []func(*pull.Snapshot)
 		memory pull.Memory
-		want   expected
+		want   wanted
 	}{
-		{"goes in", nil, pull.Memory{}, expected{Ready, "queue_now", enqueues, 0}},
-		{"goes in though GitHub says blocked or behind", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Blocked, s.Behind = true, true }}, pull.Memory{}, expected{Ready, "queue_now", enqueues, 0}},
-		{"does not go in", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Reviews = nil }}, pull.Memory{}, expected{Waiting, "approval_missing", "", 0}},
-		{"not shown yet", nil, ledger(did(pull.Enqueue, string(head), time.Second)), expected{Waiting, "queue_settles", "", settle - time.Second}},
-		{"is in", []func(*pull.Snapshot){in(us)}, ledger(enqueued), expected{Waiting, "in_queue", "", awaitChecks}},
-		{"is in, mergeability unknown", []func(*pull.Snapshot){in(us), func(s *pull.Snapshot) { s.Mergeable = pull.MergeableUnknown }}, ledger(enqueued), expected{Waiting, "in_queue", "", awaitChecks}},
-		{"is in, the approval lost", []func(*pull.Snapshot){in(us), func(s *pull.Snapshot) { s.Reviews = nil }}, ledger(enqueued), expected{Waiting, "queue_out approval_missing", dequeues, 0}},
-		{"is in, held", []func(*pull.Snapshot){in(us)}, pull.Memory{Hold: &pull.Order{By: carol}, Intents: []pull.Intent{enqueued}}, expected{Blocked, "queue_out held", dequeues, 0}},
-		{"is in, by a ledger that is gone", []func(*pull.Snapshot){in(us), asApp, func(s *pull.Snapshot) { s.Reviews = nil }}, pull.Memory{}, expected{Waiting, "queue_out approval_missing", dequeues, 0}},
-		{"put in by a person, held", []func(*pull.Snapshot){in(bob)}, pull.Memory{Hold: &pull.Order{By: carol}}, expected{Blocked, "in_queue held", "", awaitChecks}},
-		{"taken out just now", []func(*pull.Snapshot){in(us), func(s *pull.Snapshot) { s.Reviews = nil }}, ledger(enqueued, did(pull.Dequeue, string(head), time.Second)), expected{Waiting, "queue_out approval_missing", "", settle - time.Second}},
-		{"removed by GitHub", nil, ledger(removed(10*time.Minute, 1)), expected{Waiting, "queue_left", "", queueAgain - 10*time.Minute}},
-		{"removed by GitHub a while ago", nil, ledger(removed(queueAgain, 1)), expected{Ready, "queue_now", enqueues, 0}},
-		{"removed by GitHub a second time", nil, ledger(removed(queueAgain, 2)), expected{Waiting, "queue_left", "", queueAgain}},
-		{"removed by GitHub, asked for again", nil, pull.Memory{Merge: &pull.Order{By: bob, SHA: head, At: noon.Add(-time.Minute)}, Intents: []pull.Intent{removed(10*time.Minute, 1)}}, expected{Ready, "queue_now", enqueues, 0}},
-		{"taken out by the service, and all is well again", nil, ledger(removed(10*time.Minute, 1), did(pull.Dequeue, string(head), time.Minute)), expected{Ready, "queue_now", enqueues, 0}},
-		{"taken out by the service again and again", nil, ledger(removed(10*time.Minute, 4), did(pull.Dequeue, string(head), time.Minute)), expected{Waiting, "queue_left", "", restlessFor - time.Minute}},
+		{"goes in", nil, pull.Memory{}, wanted{Ready, "queue_now", enqueues, 0}},
+		{"goes in though GitHub says blocked or behind", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Blocked, s.Behind = true, true }}, pull.Memory{}, wanted{Ready, "queue_now", enqueues, 0}},
+		{"does not go in", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Reviews = nil }}, pull.Memory{}, wanted{Waiting, "approval_missing", "", 0}},
+		{"not shown yet", nil, ledger(did(pull.Enqueue, string(head), time.Second)), wanted{Waiting, "queue_settles", "", settle - time.Second}},
+		{"is in", []func(*pull.Snapshot){in(us)}, ledger(enqueued), wanted{Waiting, "in_queue", "", awaitChecks}},
+		{"is in, mergeability unknown", []func(*pull.Snapshot){in(us), func(s *pull.Snapshot) { s.Mergeable = pull.MergeableUnknown }}, ledger(enqueued), wanted{Waiting, "in_queue", "", awaitChecks}},
+		{"is in, the approval lost", []func(*pull.Snapshot){in(us), func(s *pull.Snapshot) { s.Reviews = nil }}, ledger(enqueued), wanted{Waiting, "queue_out approval_missing", dequeues, 0}},
+		{"is in, held", []func(*pull.Snapshot){in(us)}, pull.Memory{Hold: &pull.Order{By: carol}, Intents: []pull.Intent{enqueued}}, wanted{Blocked, "queue_out held", dequeues, 0}},
+		{"is in, by a ledger that is gone", []func(*pull.Snapshot){in(us), asApp, func(s *pull.Snapshot) { s.Reviews = nil }}, pull.Memory{}, wanted{Waiting, "queue_out approval_missing", dequeues, 0}},
+		{"put in by a person, held", []func(*pull.Snapshot){in(bob)}, pull.Memory{Hold: &pull.Order{By: carol}}, wanted{Blocked, "in_queue held", "", awaitChecks}},
+		{"taken out just now", []func(*pull.Snapshot){in(us), func(s *pull.Snapshot) { s.Reviews = nil }}, ledger(enqueued, did(pull.Dequeue, string(head), time.Second)), wanted{Waiting, "queue_out approval_missing", "", settle - time.Second}},
+		{"removed by GitHub", nil, ledger(removed(10*time.Minute, 1)), wanted{Waiting, "queue_left", "", queueAgain - 10*time.Minute}},
+		{"removed by GitHub a while ago", nil, ledger(removed(queueAgain, 1)), wanted{Ready, "queue_now", enqueues, 0}},
+		{"removed by GitHub a second time", nil, ledger(removed(queueAgain, 2)), wanted{Waiting, "queue_left", "", queueAgain}},
+		{"removed by GitHub, asked for again", nil, pull.Memory{Merge: &pull.Order{By: bob, SHA: head, At: noon.Add(-time.Minute)}, Intents: []pull.Intent{removed(10*time.Minute, 1)}}, wanted{Ready, "queue_now", enqueues, 0}},
+		{"taken out by the service, and all is well again", nil, ledger(removed(10*time.Minute, 1), did(pull.Dequeue, string(head), time.Minute)), wanted{Ready, "queue_now", enqueues, 0}},
+		{"taken out by the service again and again", nil, ledger(removed(10*time.Minute, 4), did(pull.Dequeue, string(head), time.Minute)), wanted{Waiting, "queue_left", "", restlessFor - time.Minute}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := world(append([]func(*pull.Snapshot){func(s *pull.Snapshot) { s.MergeQueue = true }}, tt.change...)...)
@@ -481,7 +481,7 @@ func TestGitHubsQueue(t *testing.T) {
 	}
 	// /unmerge: what a command put in goes out when it is taken back.
 	s := world(in(us), func(s *pull.Snapshot) { s.MergeQueue = true })
-	expected{Waiting, "queue_out merge_not_asked", dequeues, 0}.check(t, must(t, "version: 1\nmerge: { if: approved, command: true }\n").Evaluate(s, ledger(enqueued), noon))
+	wanted{Waiting, "queue_out merge_not_asked", dequeues, 0}.check(t, must(t, "version: 1\nmerge: { if: approved, command: true }\n").Evaluate(s, ledger(enqueued), noon))
 }
 
 func TestBroughtUpToDate(t *testing.T) {
@@ -495,25 +495,25 @@ func TestBroughtUpToDate(t *testing.T) {
 		policy string
 		change []func(*pull.Snapshot)
 		memory pull.Memory
-		want   expected
+		want   wanted
 		turn   string
 	}{
-		{"left to people", "version: 1\nmerge: { if: approved }\n", nil, pull.Memory{}, expected{Blocked, "behind", "", 0}, ""},
-		{"never", "version: 1\nmerge: { if: approved, update: never }\n", nil, pull.Memory{}, expected{Blocked, "behind", "", 0}, ""},
-		{"merged into it", "version: 1\nmerge: { if: approved, update: merge }\n", nil, pull.Memory{}, expected{Waiting, "updating", updates, 0}, "main"},
-		{"asked for by the condition", "version: 1\nmerge: { if: approved && !pr.behind, update: rebase }\n", nil, pull.Memory{}, expected{Waiting, "updating", updates, 0}, "main"},
-		{"something else is missing", "version: 1\nmerge: { if: approved, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Reviews = nil }}, pull.Memory{}, expected{Waiting, "approval_missing", "", 0}, ""},
-		{"not asked for", "version: 1\nmerge: { if: approved, update: merge, command: true }\n", nil, pull.Memory{}, expected{Waiting, "merge_not_asked", "", 0}, ""},
-		{"another's turn", "version: 1\nmerge: { if: approved, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Known.Turn = &pull.Turn{Number: 5, Until: noon.Add(time.Hour)} }}, pull.Memory{}, expected{Waiting, "updated_for", "", awaitChecks}, ""},
-		{"another's turn, over soon", "version: 1\nmerge: { if: approved, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Known.Turn = &pull.Turn{Number: 5, Until: noon.Add(time.Minute)} }}, pull.Memory{}, expected{Waiting, "updated_for", "", time.Minute}, ""},
-		{"its own turn", "version: 1\nmerge: { if: approved, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Known.Turn = &pull.Turn{Number: 7, Until: noon.Add(time.Hour)} }}, pull.Memory{}, expected{Waiting, "updating", updates, 0}, "main"},
-		{"not shown yet", "version: 1\nmerge: { if: approved, update: merge }\n", nil, pull.Memory{Turn: "main", Intents: []pull.Intent{did(pull.UpdateBranch, string(head), time.Second)}}, expected{Waiting, "updated", "", settle - time.Second}, "main"},
-		{"checks run again", "version: 1\nmerge: { if: approved && checks.green, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Behind, s.Checks[0].State = false, pull.CheckPending }}, pull.Memory{Turn: "main"}, expected{Waiting, "checks_pending", "", awaitChecks}, "main"},
-		{"checks failed: another may", "version: 1\nmerge: { if: approved && checks.green, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Behind, s.Checks[0].State = false, pull.CheckFailed }}, pull.Memory{Turn: "main"}, expected{Blocked, "checks_failed", "", 0}, ""},
-		{"merges", "version: 1\nmerge: { if: approved && checks.green, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Behind = false }}, pull.Memory{Turn: "main"}, expected{Ready, "ready", merges, 0}, "main"},
-		{"merged: another may", "version: 1\nmerge: { if: approved, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.State = pull.Merged }}, pull.Memory{Turn: "main"}, expected{Merged, "merged", "", 0}, ""},
-		{"too often", "version: 1\nmerge: { if: approved, update: merge }\n", nil, pull.Memory{Turn: "main", Intents: often}, expected{Blocked, "updated_much behind", "", updatesIn - updatesMost*time.Hour}, ""},
-		{"fast-forward", "version: 1\nmerge: { if: approved, update: rebase, method: fast-forward }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Behind, s.Known.Commits = false, &pull.Commits{} }}, pull.Memory{}, expected{Waiting, "updating", updates, 0}, "main"},
+		{"left to people", "version: 1\nmerge: { if: approved }\n", nil, pull.Memory{}, wanted{Blocked, "behind", "", 0}, ""},
+		{"never", "version: 1\nmerge: { if: approved, update: never }\n", nil, pull.Memory{}, wanted{Blocked, "behind", "", 0}, ""},
+		{"merged into it", "version: 1\nmerge: { if: approved, update: merge }\n", nil, pull.Memory{}, wanted{Waiting, "updating", updates, 0}, "main"},
+		{"asked for by the condition", "version: 1\nmerge: { if: approved && !pr.behind, update: rebase }\n", nil, pull.Memory{}, wanted{Waiting, "updating", updates, 0}, "main"},
+		{"something else is missing", "version: 1\nmerge: { if: approved, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Reviews = nil }}, pull.Memory{}, wanted{Waiting, "approval_missing", "", 0}, ""},
+		{"not asked for", "version: 1\nmerge: { if: approved, update: merge, command: true }\n", nil, pull.Memory{}, wanted{Waiting, "merge_not_asked", "", 0}, ""},
+		{"another's turn", "version: 1\nmerge: { if: approved, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Known.Turn = &pull.Turn{Number: 5, Until: noon.Add(time.Hour)} }}, pull.Memory{}, wanted{Waiting, "updated_for", "", awaitChecks}, ""},
+		{"another's turn, over soon", "version: 1\nmerge: { if: approved, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Known.Turn = &pull.Turn{Number: 5, Until: noon.Add(time.Minute)} }}, pull.Memory{}, wanted{Waiting, "updated_for", "", time.Minute}, ""},
+		{"its own turn", "version: 1\nmerge: { if: approved, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Known.Turn = &pull.Turn{Number: 7, Until: noon.Add(time.Hour)} }}, pull.Memory{}, wanted{Waiting, "updating", updates, 0}, "main"},
+		{"not shown yet", "version: 1\nmerge: { if: approved, update: merge }\n", nil, pull.Memory{Turn: "main", Intents: []pull.Intent{did(pull.UpdateBranch, string(head), time.Second)}}, wanted{Waiting, "updated", "", settle - time.Second}, "main"},
+		{"checks run again", "version: 1\nmerge: { if: approved && checks.green, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Behind, s.Checks[0].State = false, pull.CheckPending }}, pull.Memory{Turn: "main"}, wanted{Waiting, "checks_pending", "", awaitChecks}, "main"},
+		{"checks failed: another may", "version: 1\nmerge: { if: approved && checks.green, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Behind, s.Checks[0].State = false, pull.CheckFailed }}, pull.Memory{Turn: "main"}, wanted{Blocked, "checks_failed", "", 0}, ""},
+		{"merges", "version: 1\nmerge: { if: approved && checks.green, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Behind = false }}, pull.Memory{Turn: "main"}, wanted{Ready, "ready", merges, 0}, "main"},
+		{"merged: another may", "version: 1\nmerge: { if: approved, update: merge }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.State = pull.Merged }}, pull.Memory{Turn: "main"}, wanted{Merged, "merged", "", 0}, ""},
+		{"too often", "version: 1\nmerge: { if: approved, update: merge }\n", nil, pull.Memory{Turn: "main", Intents: often}, wanted{Blocked, "updated_much behind", "", updatesIn - updatesMost*time.Hour}, ""},
+		{"fast-forward", "version: 1\nmerge: { if: approved, update: rebase, method: fast-forward }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Behind, s.Known.Commits = false, &pull.Commits{} }}, pull.Memory{}, wanted{Waiting, "updating", updates, 0}, "main"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := must(t, tt.policy).Evaluate(world(append([]func(*pull.Snapshot){behind}, tt.change...)...), tt.memory, noon)
@@ -535,21 +535,21 @@ func TestDependents(t *testing.T) {
 	ours := did(pull.Merge, string(head), time.Minute)
 	stacked := func(s *pull.Snapshot) { s.Known.Dependents = &pull.Pulls{Numbers: []int{8, 9}} }
 
-	expected{Merged, "merged", "base 8, base 9", 2 * time.Second}.check(t, must(t, policy).Evaluate(world(merged, stacked), ledger(ours), noon))
+	wanted{Merged, "merged", "base 8, base 9", 2 * time.Second}.check(t, must(t, policy).Evaluate(world(merged, stacked), ledger(ours), noon))
 	d := must(t, policy).Evaluate(world(merged, stacked), ledger(ours), noon)
 	if d.Actions[0].Branch != "main" || codes(d.Verdict.Rules[0].Why) != "branch_in_use" {
 		t.Errorf("does %+v because of %s, want the base main", d.Actions[0], codes(d.Verdict.Rules[0].Why))
 	}
 	// GitHub may still show them for a moment; the branch goes when it does not.
-	expected{Merged, "merged", "", 2 * time.Second}.check(t, must(t, policy).Evaluate(world(merged, stacked), ledger(ours, did(pull.Retarget, "8", time.Second), did(pull.Retarget, "9", time.Second)), noon))
-	expected{Merged, "merged", "branch.delete door", 0}.check(t, must(t, policy).Evaluate(world(merged), ledger(ours), noon))
+	wanted{Merged, "merged", "", 2 * time.Second}.check(t, must(t, policy).Evaluate(world(merged, stacked), ledger(ours, did(pull.Retarget, "8", time.Second), did(pull.Retarget, "9", time.Second)), noon))
+	wanted{Merged, "merged", "branch.delete door", 0}.check(t, must(t, policy).Evaluate(world(merged), ledger(ours), noon))
 
 	d = must(t, policy).Evaluate(world(merged, func(s *pull.Snapshot) { s.Known.Dependents = nil }), ledger(ours), noon)
 	if diff := cmp.Diff([]pull.Need{{Kind: pull.NeedDependents, Fresh: true}}, d.Needs); diff != "" || len(d.Actions) > 0 {
 		t.Errorf("Needs (-want +got):\n%s, doing %q", diff, acted(d.Actions))
 	}
 	// By GitHub's queue, which merges in its own name.
-	expected{Merged, "merged", "branch.delete door", 0}.check(t, must(t, policy).Evaluate(world(merged, func(s *pull.Snapshot) { s.MergedBy = pull.Actor{ID: 99, Login: "github-merge-queue[bot]"} }), ledger(did(pull.Enqueue, string(head), time.Minute)), noon))
+	wanted{Merged, "merged", "branch.delete door", 0}.check(t, must(t, policy).Evaluate(world(merged, func(s *pull.Snapshot) { s.MergedBy = pull.Actor{ID: 99, Login: "github-merge-queue[bot]"} }), ledger(did(pull.Enqueue, string(head), time.Minute)), noon))
 }
 
 // TestArchived: in an archived repository nothing is tried.

@@ -93,6 +93,16 @@ labels:
   dependencies: { author: "dependabot[bot]" }
   needs-rebase: { if: pr.conflicting }
   big-docs: { files: "docs/**", lines: 100.., if: '!pr.draft' }
+approvals:
+  - { name: core, files: "core/**", lines: 10.., base: main, count: 2, from: ["@acme/core", maintain, carol], allow: contributors }
+  - { name: bots, author: "dependabot[bot]", count: 0 }
+  - name: everything else
+    if: '!pr.fork'
+    any:
+      - { name: owners, from: codeowners, allow: [author, contributors] }
+      - all: [{ from: [bob] }, { from: "@acme/docs", title: "^docs" }]
+  - veto: ["@acme/core", write]
+  - { veto: false, files: "docs/**" }
 checks:
   none-expected: true
 merge:

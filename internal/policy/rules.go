@@ -268,8 +268,8 @@ func (d *decider) ruleDoes(out *Rule, rule *freeRule, cond *Node) {
 		switch e.kind {
 		case deedMerge:
 			say(Reason{Code: RuleAsksMerge})
-			if d.byRule == nil {
-				d.byRule = &ask{rule: rule, cond: cond, method: e.method}
+			if d.merging == nil {
+				d.merging = &ask{rule: rule, cond: cond, method: e.method}
 			}
 		case deedApprove:
 			switch {

@@ -35,48 +35,48 @@ func TestRules(t *testing.T) {
 		policy string
 		change []func(*pull.Snapshot)
 		memory pull.Memory
-		want   expected
+		want   wanted
 		rule   Outcome
 		why    string
 	}{
-		{"approves and merges", bots, []func(*pull.Snapshot){dependabot}, pull.Memory{}, expected{Ready, "ready", "review.approve " + string(head) + ", " + merges, 0}, RuleDoes, "rule_effect rule_asks_merge"},
-		{"has approved", bots, []func(*pull.Snapshot){dependabot, approved(us, head)}, pull.Memory{}, expected{Ready, "ready", merges, 0}, RuleDone, "rule_asks_merge"},
-		{"approves the new head", bots, []func(*pull.Snapshot){dependabot, approved(us, older)}, ledger(did(pull.Approve, string(older), time.Hour)), expected{Ready, "ready", "review.approve " + string(head) + ", " + merges, 0}, RuleDoes, "rule_effect rule_asks_merge"},
-		{"somebody dismissed it", bots, []func(*pull.Snapshot){dependabot}, ledger(did(pull.Approve, string(head), time.Hour)), expected{Ready, "ready", merges, 0}, RuleDone, "rule_once rule_asks_merge"},
-		{"approved a moment ago", bots, []func(*pull.Snapshot){dependabot}, ledger(did(pull.Approve, string(head), time.Second)), expected{Ready, "ready", merges, settle - time.Second}, RuleDone, "rule_asks_merge"},
-		{"another author", bots, nil, pull.Memory{}, expected{Waiting, "merge_by_rules", "", 0}, RuleIdle, "rule_holds_not"},
-		{"no longer holds: the approval is taken back", bots, []func(*pull.Snapshot){dependabot, approved(us, head), red}, pull.Memory{}, expected{Waiting, "merge_by_rules", "review.dismiss 77", 0}, RuleIdle, "rule_holds_not"},
-		{"no longer holds: a person's approval stays", bots, []func(*pull.Snapshot){dependabot, approved(bob, head), red}, pull.Memory{}, expected{Waiting, "merge_by_rules", "", 0}, RuleIdle, "rule_holds_not"},
-		{"no longer holds: what the token's owner approved stays", bots, []func(*pull.Snapshot){dependabot, approved(us, head), red, func(s *pull.Snapshot) { s.AsApp = false }}, pull.Memory{}, expected{Waiting, "merge_by_rules", "", 0}, RuleIdle, "rule_holds_not"},
-		{"no longer holds: what the ledger knows of is taken back", bots, []func(*pull.Snapshot){dependabot, approved(us, head), red, func(s *pull.Snapshot) { s.AsApp = false }}, ledger(did(pull.Approve, string(head), time.Hour)), expected{Waiting, "merge_by_rules", "review.dismiss 77", 0}, RuleIdle, "rule_holds_not"},
-		{"not known: the approval stays", bots, []func(*pull.Snapshot){dependabot, approved(us, head), func(s *pull.Snapshot) { s.ChecksTruncated = true }}, pull.Memory{}, expected{Waiting, "merge_by_rules", "", 0}, LabelUnknown, "fact_unknown"},
-		{"of the service's own", "version: 1\nrules: [{ if: true, do: approve }]\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Author = us }}, pull.Memory{}, expected{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_own_pull"},
-		{"a draft is approved, and not merged", bots, []func(*pull.Snapshot){dependabot, func(s *pull.Snapshot) { s.Draft = true }}, pull.Memory{}, expected{Blocked, "draft", "review.approve " + string(head), 0}, RuleDoes, "rule_effect rule_asks_merge"},
-		{"held", bots, []func(*pull.Snapshot){dependabot, approved(us, head)}, pull.Memory{Hold: &pull.Order{By: carol}}, expected{Blocked, "held", "", 0}, RuleDone, "rule_asks_merge"},
-		{"a merge section has its say", bots + "merge: { if: pr.lines < 5, label: automerge }\n", []func(*pull.Snapshot){dependabot, approved(us, head)}, pull.Memory{}, expected{Waiting, "condition_false", "", 0}, RuleDone, "rule_asks_merge"},
-		{"a merge section is asked by the rule", bots + "merge: { if: checks.green, label: automerge }\n", []func(*pull.Snapshot){dependabot, approved(us, head)}, pull.Memory{}, expected{Ready, "ready", merges, 0}, RuleDone, "rule_asks_merge"},
+		{"approves and merges", bots, []func(*pull.Snapshot){dependabot}, pull.Memory{}, wanted{Ready, "ready", "review.approve " + string(head) + ", " + merges, 0}, RuleDoes, "rule_effect rule_asks_merge"},
+		{"has approved", bots, []func(*pull.Snapshot){dependabot, approved(us, head)}, pull.Memory{}, wanted{Ready, "ready", merges, 0}, RuleDone, "rule_asks_merge"},
+		{"approves the new head", bots, []func(*pull.Snapshot){dependabot, approved(us, older)}, ledger(did(pull.Approve, string(older), time.Hour)), wanted{Ready, "ready", "review.approve " + string(head) + ", " + merges, 0}, RuleDoes, "rule_effect rule_asks_merge"},
+		{"somebody dismissed it", bots, []func(*pull.Snapshot){dependabot}, ledger(did(pull.Approve, string(head), time.Hour)), wanted{Ready, "ready", merges, 0}, RuleDone, "rule_once rule_asks_merge"},
+		{"approved a moment ago", bots, []func(*pull.Snapshot){dependabot}, ledger(did(pull.Approve, string(head), time.Second)), wanted{Ready, "ready", merges, settle - time.Second}, RuleDone, "rule_asks_merge"},
+		{"another author", bots, nil, pull.Memory{}, wanted{Waiting, "merge_by_rules", "", 0}, RuleIdle, "rule_holds_not"},
+		{"no longer holds: the approval is taken back", bots, []func(*pull.Snapshot){dependabot, approved(us, head), red}, pull.Memory{}, wanted{Waiting, "merge_by_rules", "review.dismiss 77", 0}, RuleIdle, "rule_holds_not"},
+		{"no longer holds: a person's approval stays", bots, []func(*pull.Snapshot){dependabot, approved(bob, head), red}, pull.Memory{}, wanted{Waiting, "merge_by_rules", "", 0}, RuleIdle, "rule_holds_not"},
+		{"no longer holds: what the token's owner approved stays", bots, []func(*pull.Snapshot){dependabot, approved(us, head), red, func(s *pull.Snapshot) { s.AsApp = false }}, pull.Memory{}, wanted{Waiting, "merge_by_rules", "", 0}, RuleIdle, "rule_holds_not"},
+		{"no longer holds: what the ledger knows of is taken back", bots, []func(*pull.Snapshot){dependabot, approved(us, head), red, func(s *pull.Snapshot) { s.AsApp = false }}, ledger(did(pull.Approve, string(head), time.Hour)), wanted{Waiting, "merge_by_rules", "review.dismiss 77", 0}, RuleIdle, "rule_holds_not"},
+		{"not known: the approval stays", bots, []func(*pull.Snapshot){dependabot, approved(us, head), func(s *pull.Snapshot) { s.ChecksTruncated = true }}, pull.Memory{}, wanted{Waiting, "merge_by_rules", "", 0}, LabelUnknown, "fact_unknown"},
+		{"of the service's own", "version: 1\nrules: [{ if: true, do: approve }]\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Author = us }}, pull.Memory{}, wanted{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_own_pull"},
+		{"a draft is approved, and not merged", bots, []func(*pull.Snapshot){dependabot, func(s *pull.Snapshot) { s.Draft = true }}, pull.Memory{}, wanted{Blocked, "draft", "review.approve " + string(head), 0}, RuleDoes, "rule_effect rule_asks_merge"},
+		{"held", bots, []func(*pull.Snapshot){dependabot, approved(us, head)}, pull.Memory{Hold: &pull.Order{By: carol}}, wanted{Blocked, "held", "", 0}, RuleDone, "rule_asks_merge"},
+		{"a merge section has its say", bots + "merge: { if: pr.lines < 5, label: automerge }\n", []func(*pull.Snapshot){dependabot, approved(us, head)}, pull.Memory{}, wanted{Waiting, "condition_false", "", 0}, RuleDone, "rule_asks_merge"},
+		{"a merge section is asked by the rule", bots + "merge: { if: checks.green, label: automerge }\n", []func(*pull.Snapshot){dependabot, approved(us, head)}, pull.Memory{}, wanted{Ready, "ready", merges, 0}, RuleDone, "rule_asks_merge"},
 
-		{"comments, assigns and asks", hello, nil, pull.Memory{}, expected{Waiting, "no_merge_rule", "reviewer.add octo/core, reviewer.add carol, assignee.add alice, assignee.add bob, comment " + helloed, time.Second}, RuleDoes, "rule_effect rule_effect rule_effect rule_effect rule_effect"},
+		{"comments, assigns and asks", hello, nil, pull.Memory{}, wanted{Waiting, "no_merge_rule", "reviewer.add octo/core, reviewer.add carol, assignee.add alice, assignee.add bob, comment " + helloed, time.Second}, RuleDoes, "rule_effect rule_effect rule_effect rule_effect rule_effect"},
 		{"has done so", hello, []func(*pull.Snapshot){func(s *pull.Snapshot) {
 			s.Assignees, s.ReviewRequests = []pull.Actor{alice, bob}, []pull.ReviewRequest{{Team: "Octo/Core"}}
 			s.Comments = []pull.Comment{{Author: us, Body: "Hi\n\n" + pull.Marker(helloed)}}
 			s.Reviews = append(s.Reviews, review(carol, pull.Commented, head))
-		}}, pull.Memory{}, expected{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_holds"},
+		}}, pull.Memory{}, wanted{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_holds"},
 		{"somebody quotes its comment", hello, []func(*pull.Snapshot){func(s *pull.Snapshot) {
 			s.Assignees, s.ReviewRequests = []pull.Actor{alice, bob}, []pull.ReviewRequest{{Team: "octo/core"}, {Who: carol}}
 			s.Comments = []pull.Comment{{Author: eve, Body: "Hi\n\n" + pull.Marker(helloed)}, {Author: us, Body: pull.Marker(helloed) + "\nmore"}}
-		}}, pull.Memory{}, expected{Waiting, "no_merge_rule", "comment " + helloed, time.Second}, RuleDoes, "rule_effect"},
-		{"what people undo stays undone", hello, nil, ledger(did(pull.Assign, "alice", time.Hour), did(pull.Assign, "bob", time.Hour), did(pull.AskReview, "carol", time.Hour), did(pull.AskReview, "octo/core", time.Hour), did(pull.WriteComment, helloed, time.Hour)), expected{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_once rule_once rule_once rule_once"},
+		}}, pull.Memory{}, wanted{Waiting, "no_merge_rule", "comment " + helloed, time.Second}, RuleDoes, "rule_effect"},
+		{"what people undo stays undone", hello, nil, ledger(did(pull.Assign, "alice", time.Hour), did(pull.Assign, "bob", time.Hour), did(pull.AskReview, "carol", time.Hour), did(pull.AskReview, "octo/core", time.Hour), did(pull.WriteComment, helloed, time.Hour)), wanted{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_once rule_once rule_once rule_once"},
 		{"assigns no bot", hello, []func(*pull.Snapshot){dependabot, func(s *pull.Snapshot) {
 			s.ReviewRequests, s.Assignees = []pull.ReviewRequest{{Team: "octo/core"}, {Who: carol}, {Who: alice}}, []pull.Actor{bob}
-		}}, ledger(did(pull.WriteComment, helloed, time.Hour)), expected{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_holds"},
+		}}, ledger(did(pull.WriteComment, helloed, time.Hour)), wanted{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_holds"},
 
-		{"says why before it closes", shut, nil, pull.Memory{}, expected{Waiting, "no_merge_rule", "comment " + shutted, time.Second}, RuleDoes, "rule_effect"},
-		{"closes", shut, nil, ledger(did(pull.WriteComment, shutted, time.Second)), expected{Waiting, "no_merge_rule", "close " + string(head), 0}, RuleDoes, "rule_effect"},
-		{"reopened", shut, nil, ledger(did(pull.WriteComment, shutted, time.Hour), did(pull.Close, string(head), time.Hour)), expected{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_once"},
-		{"reopened and pushed to", shut, nil, ledger(did(pull.WriteComment, shutted, time.Hour), did(pull.Close, string(older), time.Hour)), expected{Waiting, "no_merge_rule", "close " + string(head), 0}, RuleDoes, "rule_effect"},
-		{"draft", "version: 1\nrules: [{ if: pr.fork, do: draft }, { if: '!pr.fork', do: ready }]\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Draft = true }}, pull.Memory{}, expected{Waiting, "no_merge_rule", "ready " + string(head), 0}, RuleIdle, "rule_holds_not"},
-		{"refused lately", shut, nil, pull.Memory{Intents: []pull.Intent{did(pull.WriteComment, shutted, time.Hour), {Action: pull.Action{Kind: pull.Close, Target: string(head)}, Status: pull.Failed, Failures: 1, Error: "Not allowed", DoneAt: noon}}}, expected{Waiting, "no_merge_rule", "", time.Hour}, Withheld, "refused"},
+		{"says why before it closes", shut, nil, pull.Memory{}, wanted{Waiting, "no_merge_rule", "comment " + shutted, time.Second}, RuleDoes, "rule_effect"},
+		{"closes", shut, nil, ledger(did(pull.WriteComment, shutted, time.Second)), wanted{Waiting, "no_merge_rule", "close " + string(head), 0}, RuleDoes, "rule_effect"},
+		{"reopened", shut, nil, ledger(did(pull.WriteComment, shutted, time.Hour), did(pull.Close, string(head), time.Hour)), wanted{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_once"},
+		{"reopened and pushed to", shut, nil, ledger(did(pull.WriteComment, shutted, time.Hour), did(pull.Close, string(older), time.Hour)), wanted{Waiting, "no_merge_rule", "close " + string(head), 0}, RuleDoes, "rule_effect"},
+		{"draft", "version: 1\nrules: [{ if: pr.fork, do: draft }, { if: '!pr.fork', do: ready }]\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Draft = true }}, pull.Memory{}, wanted{Waiting, "no_merge_rule", "ready " + string(head), 0}, RuleIdle, "rule_holds_not"},
+		{"refused lately", shut, nil, pull.Memory{Intents: []pull.Intent{did(pull.WriteComment, shutted, time.Hour), {Action: pull.Action{Kind: pull.Close, Target: string(head)}, Status: pull.Failed, Failures: 1, Error: "Not allowed", DoneAt: noon}}}, wanted{Waiting, "no_merge_rule", "", time.Hour}, Withheld, "refused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := must(t, tt.policy).Evaluate(world(tt.change...), tt.memory, noon)

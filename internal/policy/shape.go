@@ -10,13 +10,13 @@ import (
 
 type fileShape struct {
 	Version    int                   `json:"version" jsonschema:"required,enum=1" jsonschema_description:"The version of this format. Always 1."`
-	Mode       Mode                  `json:"mode,omitempty" jsonschema:"enum=active,enum=dry-run" jsonschema_description:"active (the default), or dry-run: decide and explain, write nothing."`
+	Mode       Mode                  `json:"mode,omitempty" jsonschema:"enum=active,enum=dry-run" default:"active" jsonschema_description:"active (the default), or dry-run: decide and explain, write nothing."`
 	OptOut     texts                 `json:"opt-out,omitempty" jsonschema_description:"Labels that keep the service off a pull request."`
 	Generated  texts                 `json:"generated,omitempty" jsonschema_description:"Globs over the paths of files that are generated, whose lines don't count. A glob that begins with ! takes files out again."`
 	UpdateBots texts                 `json:"update-bots,omitempty" jsonschema_description:"Logins of Apps that update dependencies, beside Dependabot and Renovate: update.level and its like trust their pull requests too."`
 	Labels     map[string]labelShape `json:"labels,omitempty" jsonschema_description:"Labels that are kept in step with their conditions: added when all of them hold, removed when they no longer do."`
 	Reviewers  []reviewerShape       `json:"reviewers,omitempty" jsonschema_description:"Who is asked to review what."`
-	Approvals  []approvalShape       `json:"approvals,omitempty" jsonschema_description:"Who has to approve what. All of the rules have to hold."`
+	Approvals  []approvalShape       `json:"approvals,omitempty" jsonschema:"minItems=1" jsonschema_description:"Who has to approve what. All of the rules have to hold."`
 	Checks     *checksShape          `json:"checks,omitempty" jsonschema_description:"What is known about the checks of this repository."`
 	Merge      *mergeShape           `json:"merge,omitempty" jsonschema_description:"When and how pull requests are merged. Without it, merging is left to people."`
 	Rules      []freeShape           `json:"rules,omitempty" jsonschema_description:"Things that are done while a condition holds."`

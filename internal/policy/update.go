@@ -30,8 +30,8 @@ type updating struct {
 // The accounts of the bots on github.com, by number: a login can be given up and taken by somebody else.
 var updateBots = map[int64]string{49699333: "dependabot[bot]", 29139614: "renovate[bot]"}
 
-// webFlow is the account that GitHub itself commits with, signing what it makes for an App.
-const webFlow = 19864447
+// webFlowID is the account that GitHub itself commits with, signing what it makes for an App.
+const webFlowID = 19864447
 
 func (f *facts) updateBot(a pull.Actor) bool {
 	if a.Type != pull.Bot || a.ID == 0 {
@@ -103,7 +103,7 @@ func (f *facts) foreign(c pull.Commit, bot pull.Actor) string {
 		return "is by " + who(c.Author) + ", not by " + bot.Login
 	case !c.Verified:
 		return "is not verified, so anybody may have made it"
-	case !c.Committer.Same(bot) && c.Committer.ID != webFlow:
+	case !c.Committer.Same(bot) && c.Committer.ID != webFlowID:
 		return "was committed by " + who(c.Committer) + ", not by " + bot.Login
 	}
 	for _, a := range c.CoAuthors {

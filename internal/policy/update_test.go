@@ -11,7 +11,7 @@ var (
 	dependabot = pull.Actor{ID: 49699333, Login: "dependabot[bot]", Type: pull.Bot}
 	renovate   = pull.Actor{ID: 29139614, Login: "renovate[bot]", Type: pull.Bot}
 	ourBot     = pull.Actor{ID: 77, Login: "acme-renovate[bot]", Type: pull.Bot}
-	github     = pull.Actor{ID: webFlow, Login: "web-flow", Type: pull.User}
+	gitHub     = pull.Actor{ID: webFlowID, Login: "web-flow", Type: pull.User}
 )
 
 // Messages as the two bots write them.
@@ -27,7 +27,7 @@ func byBot(bot pull.Actor, messages ...string) func(*pull.Snapshot) {
 		s.Author = bot
 		s.Known.Commits = &pull.Commits{}
 		for _, m := range messages {
-			s.Known.Commits.List = append(s.Known.Commits.List, pull.Commit{SHA: head, Author: bot, Committer: github, Verified: true, Message: m})
+			s.Known.Commits.List = append(s.Known.Commits.List, pull.Commit{SHA: head, Author: bot, Committer: gitHub, Verified: true, Message: m})
 		}
 	}
 }

@@ -45,7 +45,11 @@ type Verdict struct {
 	Would []pull.Action `json:"would,omitempty"`
 	// Actions lists what is being done.
 	Actions []pull.Action `json:"actions,omitempty"`
-	Head    pull.SHA      `json:"head,omitempty"`
+	// Approvals is what the section approvals came to; nil where the policy has none.
+	Approvals *Approvals `json:"approvals,omitempty"`
+	// Queue is what is said of the commit that GitHub's merge queue tests; nil while it tests none.
+	Queue *Queue   `json:"queue,omitempty"`
+	Head  pull.SHA `json:"head,omitempty"`
 }
 
 // Digest is a fingerprint of everything that the verdict says.
@@ -130,7 +134,8 @@ var Outcomes = slices.Concat(coreOutcomes, reviewerOutcomes)
 
 var coreOutcomes = []Outcome{
 	LabelAdd, LabelRemove, LabelOn, LabelOff, LabelLeft, LabelKeptOff, LabelUnknown, LabelSettling, Withheld,
-	MergeNow, MergeWaits, MergeQueue, MergeDequeue, MergeUpdate, BranchDelete, BranchKept, RuleDoes, RuleDone, RuleIdle, CommandOver,
+	MergeNow, MergeWaits, MergeQueue, MergeDequeue, MergeUpdate, BranchDelete, BranchKept, CommandOver, RuleDoes, RuleDone, RuleIdle,
+	ApprovalHolds, ApprovalLacks, ApprovalSkipped, ApprovalUnknown,
 }
 
 // A Reason is why something is as it is: a code and the facts that its sentence needs. Which fields are set follows from
@@ -240,7 +245,7 @@ var coreCodes = []Code{
 func (c Code) blocks() bool {
 	switch c {
 	case IsDraft, Conflict, HeadGone, Archived, CannotWrite, MethodNotAllowed, NoMethodAllowed, ChecksFailed,
-		ChangesRequested, LabelBlocks, ConditionError, DefaultsGone, DefaultsBroken, PolicyBroken:
+		ChangesRequested, ApprovalsSkipped, LabelBlocks, ConditionError, DefaultsGone, DefaultsBroken, PolicyBroken:
 		return true
 	case MergeLabelDenied, Held, IsBehind, NotForward, CheckNotStarted, CheckForged, GitHubThreads, GitHubSignatures, GitHubLocked:
 		return true

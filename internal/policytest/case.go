@@ -219,6 +219,9 @@ func (d *decoder) fill(to reflect.Value, v policy.Value, what string) {
 		*into = d.words(v, what)
 	case *choice:
 		*into = choice(v.Text)
+	case *doubt:
+		*into = doubt(v.Text)
+		d.oneOf(v.Pos, what, v.Text, []string{"true", "false", "unknown"})
 	case *moment:
 		*into = d.moment(v, what)
 	case *entries:
@@ -243,8 +246,12 @@ func (d *decoder) plain(to reflect.Value, v policy.Value, what string) {
 		d.fill(p.Elem(), v, what)
 		to.Set(p)
 	case reflect.String:
-		if v.Kind != policy.Text && v.Kind != policy.Number && v.Kind != policy.Truth {
-			d.say(v.Pos, "", "%s must be text; this is %s.", what, v.Kind)
+		if v.Kind != policy.Text {
+			hint := ""
+			if v.Text != "" {
+				hint = fmt.Sprintf("If you mean the text, put it into quotes: %q.", v.Text)
+			}
+			d.say(v.Pos, hint, "%s must be text; this is %s.", what, v.Kind)
 			return
 		}
 		to.SetString(v.Text)
@@ -263,8 +270,11 @@ func (d *decoder) plain(to reflect.Value, v policy.Value, what string) {
 		to.SetInt(int64(n))
 	case reflect.Slice:
 		items := []policy.Value{v}
-		if v.Kind == policy.List {
+		switch v.Kind {
+		case policy.List:
 			items = v.List
+		case policy.Empty:
+			items = nil
 		}
 		out := reflect.MakeSlice(to.Type(), len(items), len(items))
 		for i, item := range items {

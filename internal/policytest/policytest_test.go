@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
 const usual = `version: 1
@@ -138,7 +139,7 @@ func TestProblems(t *testing.T) {
 		{"cases: [{ expect: { state: ready } }]", `t.yml:1:1: The file does not say which version of the format it is in. Begin the file with the line "version: 1".`},
 		{"version: 1\n", `t.yml:1:1: The file has no list of cases. For example, "cases: [{ given: { files: docs/a.md }, expect: { labels: documentation } }]".`},
 		{"version: 1\ncases:\n  - given: { autor: bob }\n    expect: { state: ready }", `t.yml:3:14: given has no key "autor". Did you mean "author"?`},
-		{"version: 1\ncases:\n  - given: { author: bob }", `t.yml:3:5: This case expects nothing. Give it at least one of: state, sentence, reasons, labels, reviewers, merge, actions, rules.`},
+		{"version: 1\ncases:\n  - given: { author: bob }", `t.yml:3:5: This case expects nothing. Give it at least one of: state, sentence, reasons, labels, reviewers, merge, message, actions, rules.`},
 		{"version: 1\ncases:\n  - expect: { reasons: approval_mising }", `t.yml:3:24: There is no reason "approval_mising". Did you mean "approval_missing"?`},
 		{"version: 1\ncases:\n  - expect: { state: redy }", `t.yml:3:22: state can't be "redy". Did you mean "ready"?`},
 		{"version: 1\ncases:\n  - expect: { actions: marge }", `t.yml:3:24: There is no action "marge". Did you mean "merge"?`},
@@ -152,6 +153,21 @@ func TestProblems(t *testing.T) {
 		if s != nil || problems.Error() != tt.want {
 			t.Errorf("Read(%q) says\n%v\nwant\n%s", tt.text, problems, tt.want)
 		}
+	}
+}
+
+// TestEveryNeedIsAnswered: whatever a decision may want to look up, a case has the answer.
+func TestEveryNeedIsAnswered(t *testing.T) {
+	for _, kind := range pull.NeedKinds {
+		w := build(Case{given: given{Teams: teams{"acme/backend": {"bea"}}}})
+		n := pull.Need{Kind: kind, Name: "acme/backend", A: sha(onHead), B: sha(onOther)}
+		if w.learn(n); !w.s.Answers(n) || len(w.bad) > 0 {
+			t.Errorf("%s is not answered: %v", kind, w.bad)
+		}
+	}
+	w := build(Case{})
+	if w.learn(pull.Need{Kind: pull.NeedTeam, Name: "acme/backend"}); len(w.bad) != 1 || !strings.Contains(w.bad[0].Hint, "@acme/backend") {
+		t.Errorf("a team that the case does not name: %v", w.bad)
 	}
 }
 

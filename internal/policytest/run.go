@@ -40,6 +40,9 @@ func (c Case) run(e policy.Effective) Result {
 		}
 		d = e.Evaluate(w.s, w.m, w.at)
 	}
+	for _, need := range d.Needs { // unreachable unless learn knows less than decisions ask for; a test holds that it does not
+		w.bad = append(w.bad, policy.Problem{Pos: c.Pos, Message: fmt.Sprintf("The decision needs to know %s %s, which no case can give.", need.Kind, need.Name)})
+	}
 	r := Result{Name: c.Name, Pos: c.Pos, Verdict: d.Verdict, Failures: w.bad}
 	if len(w.bad) == 0 {
 		r.Failures = c.expect.compare(w.s, d)
@@ -70,6 +73,12 @@ func (e expectation) compare(s pull.Snapshot, d policy.Decision) (bad policy.Pro
 	if e.Merge != "" {
 		if got := mergeOf(actions); got != string(e.Merge) && (e.Merge != "true" || got == "false") {
 			say("merge", "merge is %s, not %s.", got, e.Merge)
+		}
+	}
+	for _, part := range e.Message {
+		text, no := strings.CutPrefix(part, "!")
+		if message := messageOf(actions); strings.Contains(message, text) == no {
+			say("message", "The message of the merge is %q, %s %q.", message, map[bool]string{true: "with", false: "without"}[no], text)
 		}
 	}
 	var done []string
@@ -170,6 +179,16 @@ func targets(actions []pull.Action, kind pull.ActionKind) []string {
 		}
 	}
 	return out
+}
+
+// messageOf is the message with which it is merged, as far as the policy makes it.
+func messageOf(actions []pull.Action) string {
+	for _, a := range actions {
+		if a.Kind == pull.Merge {
+			return strings.TrimSpace(a.Title + "\n\n" + a.Body)
+		}
+	}
+	return ""
 }
 
 // mergeOf is the method with which it is merged; true for GitHub's queue, false for not at all.

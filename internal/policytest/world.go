@@ -25,6 +25,7 @@ const (
 	pushedAgo  = 30 * time.Minute
 	checkedAgo = 25 * time.Minute
 	labelAgo   = 20 * time.Minute
+	updatedAgo = time.Minute
 	saidAgo    = 15 * time.Minute
 )
 
@@ -54,11 +55,14 @@ func sha(what string) pull.SHA {
 	return pull.SHA(hex.EncodeToString(sum[:]))
 }
 
+// numbers are those of accounts whose number on github.com means something.
+var numbers = map[string]int64{"dependabot[bot]": 49699333, "renovate[bot]": 29139614, "web-flow": 19864447}
+
 // actor is the account with a login; the same login is the same account.
 func actor(login string) pull.Actor {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(strings.ToLower(login)))
-	a := pull.Actor{ID: int64(h.Sum32()) + 1, Login: login, Type: pull.User}
+	a := pull.Actor{ID: or(numbers[strings.ToLower(login)], int64(h.Sum32())+1<<32), Login: login, Type: pull.User}
 	if strings.HasSuffix(login, "[bot]") {
 		a.Type = pull.Bot
 	}
@@ -121,7 +125,7 @@ func (w *world) pull() {
 	s.Author, s.Draft, s.Fork = w.author(), g.Draft, g.Fork
 	s.State = pull.State(or(g.State, string(pull.Open)))
 	s.CreatedAt = g.Opened.before(w.at, openedAgo)
-	s.UpdatedAt = w.at.Add(-time.Minute)
+	s.UpdatedAt = g.Updated.before(w.at, updatedAgo)
 	headRepo := s.Repo
 	if g.Fork {
 		headRepo = pull.Repo{ID: 2, Owner: s.Author.Login, Name: s.Repo.Name}
@@ -314,6 +318,8 @@ func (w *world) learn(n pull.Need) {
 		k.Rules = w.rules()
 	case pull.NeedDependents:
 		k.Dependents = &pull.Pulls{Numbers: w.g.Dependents}
+	case pull.NeedTurn:
+		k.Turn = &pull.Turn{Number: or(w.g.Turn, w.s.Number)}
 	case pull.NeedAhead:
 		k.Ahead = &[]pull.Ahead{}
 	}
@@ -342,6 +348,9 @@ func (w *world) commits() *pull.Commits {
 			SHA: sha(fmt.Sprint("commit ", i)), Parents: []pull.SHA{parent}, Author: author, Committer: author,
 			Message: or(c.Message, w.s.Title), Verified: author.Type == pull.Bot,
 		}
+		if c.Message == "" && len(w.g.Updates) > 0 && author.Type == pull.Bot {
+			one.Message = updateMessage(w.g.Updates)
+		}
 		if i == len(list)-1 {
 			one.SHA = w.s.Head.SHA
 		}
@@ -359,6 +368,17 @@ func (w *world) commits() *pull.Commits {
 		out.List = append(out.List, one)
 	}
 	return out
+}
+
+// updateMessage is what Dependabot writes into its commits.
+func updateMessage(updates map[string]string) string {
+	var lines, block strings.Builder
+	for _, name := range wordsIn(updates) {
+		from, to, _ := strings.Cut(updates[name], " to ")
+		fmt.Fprintf(&lines, "Bumps %s from %s to %s.\n", name, from, to)
+		fmt.Fprintf(&block, "- dependency-name: %q\n  dependency-version: %q\n", name, to)
+	}
+	return "Bump dependencies\n\n" + lines.String() + "\n---\nupdated-dependencies:\n" + block.String() + "...\n"
 }
 
 func (w *world) rules() *pull.Rules {

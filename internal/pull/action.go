@@ -107,7 +107,11 @@ func StatusText(s string) string {
 
 // Fingerprint is a short digest of what a report says. Two reports with one fingerprint look the same on GitHub.
 func (r Report) Fingerprint() string {
-	h := sha256.Sum256([]byte(fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%s", r.SHA, r.State, r.Title, r.Summary, r.URL)))
+	text := fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%s", r.SHA, r.State, r.Title, r.Summary, r.URL)
+	if r.Name != "" {
+		text += "\x00" + r.Name
+	}
+	h := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(h[:8])
 }
 

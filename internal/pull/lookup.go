@@ -103,9 +103,11 @@ type Pulls struct {
 
 // An Ahead is a pull request before this one in GitHub's merge queue, and what its approvals came to when it was judged anew.
 type Ahead struct {
-	Number int    `json:"number"`
-	Holds  bool   `json:"holds"`
-	Why    string `json:"why,omitempty"` // a sentence, where they don't hold
+	Number int  `json:"number"`
+	Holds  bool `json:"holds"`
+	// Unknown: it could not be judged, which is no yes either.
+	Unknown bool   `json:"unknown,omitempty"`
+	Why     string `json:"why,omitempty"` // a sentence, where they don't hold
 }
 
 // Rules are what GitHub itself asks for before it merges into a branch: branch protection and rulesets together, as far as

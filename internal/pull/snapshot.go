@@ -95,6 +95,22 @@ func (s *Snapshot) Has(label string) (Label, bool) {
 	return Label{}, false
 }
 
+// ReportOn returns our report of a name ("" is the main one) on a commit; nil where there is none.
+func (s *Snapshot) ReportOn(name string, sha SHA) *Report {
+	if name == ReportName {
+		name = ""
+	}
+	if name == "" && sha == s.Head.SHA {
+		return s.Report
+	}
+	for i := range s.Reports {
+		if r := &s.Reports[i]; r.SHA == sha && (r.Name == name || name == "" && r.Name == ReportName) {
+			return r
+		}
+	}
+	return nil
+}
+
 // A ReviewRequest is somebody who is asked to review: an account, or a team.
 type ReviewRequest struct {
 	Who  Actor  `json:"who,omitzero"`
@@ -366,7 +382,7 @@ const ReportName = "pr-manager"
 const ApprovalsName = ReportName + "/approvals"
 
 // A Report is what the service says about a pull request on GitHub: a check run with an App, a commit status with a
-// token. There is one per head commit.
+// token. There is one of each name per commit.
 type Report struct {
 	ID      int64       `json:"id"` // of the check run; 0 for a commit status
 	SHA     SHA         `json:"sha"`
@@ -380,6 +396,14 @@ type Report struct {
 	Digest string `json:"digest,omitempty"`
 	// Required says that GitHub's own rules require this report before a merge.
 	Required bool `json:"required,omitempty"`
+}
+
+// Target is what names the report in the ledger: the commit, and the name before it where it is not the main one.
+func (r Report) Target() string {
+	if r.Name == "" || r.Name == ReportName {
+		return string(r.SHA)
+	}
+	return r.Name + "@" + string(r.SHA)
 }
 
 // A ReportState is the colour of the report.

@@ -120,7 +120,7 @@ type Look struct {
 
 // rounds is how often a decision may ask for more. Each round is for what only the answers of the one before it called for
 // (who owns a file, then who is in that team, then what they may do), so a few are enough.
-const rounds = 6
+const rounds = 8
 
 // turnLasts is how long a pull request has the turn to be brought up to date: about as long as its checks may take.
 const turnLasts = time.Hour
@@ -156,7 +156,7 @@ func (r *Reconciler) decide(ctx context.Context, scope pull.Scope, s pull.Snapsh
 			}
 		}
 		var err error
-		if s, err = r.forge.Learn(ctx, scope, s, d.Needs); err != nil {
+		if s, err = r.learn(ctx, scope, s, d.Needs, now); err != nil {
 			return Look{}, err
 		}
 	}
@@ -178,12 +178,13 @@ func (r *Reconciler) Look(ctx context.Context, scope pull.Scope, repo pull.Repo,
 // plan turns a decision into what is written down before anything is done: the difference between what is wanted and
 // what is there, with the report among it. A report that GitHub refused lately waits: then look asks for another look.
 func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.Memory, hist pull.History, took time.Duration) (pull.Plan, error) {
-	report, told := p.report(s, look.Decision)
-	if told {
+	var reports []pull.Action
+	for _, report := range p.reports(s, look.Decision) {
 		if until, _, held := m.Withheld(report, p.store.Now()); held {
-			told = false
 			look.Decision.Again = sooner(look.Decision.Again, until)
+			continue
 		}
+		reports = append(reports, report)
 	}
 	d := look.Decision
 	tree, err := json.Marshal(d.Verdict)
@@ -229,9 +230,7 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 	for i := range plan.Actions {
 		plan.Actions[i].Why = notice.Why(d.Verdict, plan.Actions[i])
 	}
-	if told {
-		plan.Actions = append(plan.Actions, report)
-	}
+	plan.Actions = append(plan.Actions, reports...)
 	slices.SortStableFunc(plan.Actions, func(a, b pull.Action) int {
 		return slices.Index(pull.ActionKinds, a.Kind) - slices.Index(pull.ActionKinds, b.Kind)
 	})
@@ -283,18 +282,19 @@ func changed(was pull.Verdict, now policy.Verdict, digest string) ([]byte, error
 	return json.Marshal(list)
 }
 
-// report returns the action that brings the report up to date, and whether one is needed.
-func (p *pass) report(s pull.Snapshot, d policy.Decision) (pull.Action, bool) {
-	want, ok := notice.Report(s, d.Verdict, p.o.Page(s.Repo, s.Number))
-	if !ok || !notice.Differs(s.Report, want, s.AsApp) {
-		return pull.Action{}, false
-	}
+// reports returns the actions that bring the reports up to date: those that are needed.
+func (p *pass) reports(s pull.Snapshot, d policy.Decision) []pull.Action {
+	var out []pull.Action
 	// About to merge: a report that GitHub does not ask for says "merged" a moment later, in one write instead of two.
 	merging := slices.ContainsFunc(d.Actions, func(a pull.Action) bool { return a.Kind == pull.Merge })
-	if merging && s.Report != nil && !s.Report.Required {
-		return pull.Action{}, false
+	for _, want := range notice.Reports(s, d.Verdict, p.o.Page(s.Repo, s.Number)) {
+		had := s.ReportOn(want.Name, want.SHA)
+		if !notice.Differs(had, want, s.AsApp) || merging && want.Name == "" && had != nil && !had.Required {
+			continue
+		}
+		out = append(out, pull.Action{Kind: pull.SetReport, Target: want.Target(), SHA: want.SHA, Report: &want, Why: want.Title})
 	}
-	return pull.Action{Kind: pull.SetReport, Target: string(s.Head.SHA), SHA: s.Head.SHA, Report: &want, Why: want.Title}, true
+	return out
 }
 
 // carryOut does what the plan says, action by action. seen is when the snapshot began to be read.

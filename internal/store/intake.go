@@ -241,8 +241,8 @@ func (t *tx) addHeads(seen []headRow) error {
 }
 
 type echoKey struct {
-	key pull.Key
-	sha pull.SHA
+	key    pull.Key
+	target string
 }
 
 // intakeWork is one batch on its way: what it marks is collected, and written in the order of keys.
@@ -403,11 +403,11 @@ func (w *intakeWork) echoed(key pull.Key, said *pull.Report) (bool, error) {
 	if said == nil {
 		return false, nil
 	}
-	k := echoKey{key, said.SHA}
+	k := echoKey{key, said.Target()}
 	ours, known := w.echoes[k]
 	if !known {
 		var request string
-		found, err := w.row(reportWritten, []any{key.String(), string(said.SHA)}, &request)
+		found, err := w.row(reportWritten, []any{key.String(), said.Target()}, &request)
 		if err != nil {
 			return false, err
 		}

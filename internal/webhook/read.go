@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +40,7 @@ var (
 	suiteNames      = []string{"head_sha", "pull_requests"}
 	linkNames       = []string{"number", "base"}
 	baseNames       = []string{"repo"}
+	groupNames      = []string{"head_sha", "head_ref"}
 )
 
 // A payload is what was read, before the event says what it means.
@@ -60,7 +63,7 @@ type payload struct {
 	check                              commitEvent // check_run, check_suite or workflow_run: an event has at most one
 	checkRunName, externalID           string
 	checkStatus, conclusion, checkText string
-	mergeGroupHead                     string
+	mergeGroupHead, mergeGroupRef      string
 }
 
 // A commitEvent is about a commit, and names the pull requests of which GitHub knows that it is their head.
@@ -116,7 +119,12 @@ func (s *scanner) payload(p *payload) error {
 		case "check_suite", "workflow_run":
 			return s.commit(&p.check)
 		case "merge_group":
-			return s.object([]string{"head_sha"}, func(string) error { return s.text(&p.mergeGroupHead, maxName) })
+			return s.object(groupNames, func(name string) error {
+				if name == "head_sha" {
+					return s.text(&p.mergeGroupHead, maxName)
+				}
+				return s.text(&p.mergeGroupRef, maxTitle)
+			})
 		case "ref":
 			return s.text(&p.ref, maxTitle)
 		case "after":
@@ -273,15 +281,15 @@ func (p *payload) hint(event string) pull.Hint {
 	case "check_run":
 		p.commitHint(&h)
 		// A person's "Re-run" of our own check is no echo: it asks for a look.
-		if p.checkRunName == pull.ReportName && (p.action == "created" || p.action == "completed") {
-			h.Report = &pull.Report{SHA: h.HeadSHA, State: checkState(p.checkStatus, p.conclusion), Title: p.checkText, Digest: p.externalID}
+		if name, ours := report(p.checkRunName); ours && (p.action == "created" || p.action == "completed") {
+			h.Report = &pull.Report{SHA: h.HeadSHA, Name: name, State: checkState(p.checkStatus, p.conclusion), Title: p.checkText, Digest: p.externalID}
 		}
 	case "check_suite", "workflow_run":
 		p.commitHint(&h)
 	case "status":
 		h.HeadSHA = sha(p.sha)
-		if p.context == pull.ReportName {
-			h.Report = &pull.Report{SHA: h.HeadSHA, State: statusState(p.state), Title: p.description}
+		if name, ours := report(p.context); ours {
+			h.Report = &pull.Report{SHA: h.HeadSHA, Name: name, State: statusState(p.state), Title: p.description}
 		}
 	case "push":
 		h.HeadSHA = sha(p.after)
@@ -289,9 +297,28 @@ func (p *payload) hint(event string) pull.Hint {
 			h.Branch = branch
 		}
 	case "merge_group":
+		// A group is named by the last of its pull requests; those before it have groups of their own.
 		h.HeadSHA = sha(p.mergeGroupHead)
+		if m := queueRef.FindStringSubmatch(p.mergeGroupRef); m != nil {
+			n, _ := strconv.ParseInt(m[1], 10, 64)
+			h.Numbers = number(h.Numbers, n)
+		}
 	}
 	return h
+}
+
+// queueRef is how GitHub's merge queue calls the branch that it tests for a pull request.
+var queueRef = regexp.MustCompile(`^(?:refs/heads/)?gh-readonly-queue/.+/pr-([0-9]{1,10})-[0-9a-f]{40,64}$`)
+
+// report tells whether a name is one of our reports', and which; "" is the main one.
+func report(name string) (which string, ours bool) {
+	switch name {
+	case pull.ReportName:
+		return "", true
+	case pull.ApprovalsName:
+		return name, true
+	}
+	return "", false
 }
 
 func (p *payload) commitHint(h *pull.Hint) {

@@ -86,6 +86,12 @@ func TestReadHints(t *testing.T) {
 		{"push of a tag", "push", `{"ref":"refs/tags/v1","after":"` + head + `",`, pull.Hint{HeadSHA: head}},
 		{"deleted branch", "push", `{"ref":"refs/heads/x","after":"` + strings.Repeat("0", 40) + `","deleted":true,`, pull.Hint{}},
 		{"merge group", "merge_group", `{"action":"checks_requested","merge_group":{"head_sha":"` + head + `"},`, pull.Hint{Action: "checks_requested", HeadSHA: head}},
+		{"merge group of a pull request", "merge_group", `{"action":"checks_requested","merge_group":{"head_sha":"` + head + `","head_ref":"refs/heads/gh-readonly-queue/release/1/pr-7-` + head + `"},`, pull.Hint{Action: "checks_requested", HeadSHA: head, Numbers: []int{7}}},
+		{"merge group of another name", "merge_group", `{"action":"checks_requested","merge_group":{"head_sha":"` + head + `","head_ref":"refs/heads/pr-7-` + head + `"},`, pull.Hint{Action: "checks_requested", HeadSHA: head}},
+		{
+			"our own status about approvals", "status", `{"sha":"` + head + `","context":"pr-manager/approvals","state":"success","description":"Approved by bob.",`,
+			pull.Hint{HeadSHA: head, Report: &pull.Report{SHA: head, Name: pull.ApprovalsName, State: pull.ReportGood, Title: "Approved by bob."}},
+		},
 		{"unknown event", "tomorrow", `{"action":"x","number":7,`, pull.Hint{Action: "x"}},
 		{"names match case-sensitively", "pull_request", `{"Action":"opened","NUMBER":7,`, pull.Hint{}},
 		{"escaped name", "pull_request", `{"\u0061ction":"opened",`, pull.Hint{Action: "opened"}},
@@ -245,6 +251,9 @@ func TestReadExamples(t *testing.T) {
 			CheckRun    *linked `json:"check_run"`
 			CheckSuite  *linked `json:"check_suite"`
 			WorkflowRun *linked `json:"workflow_run"`
+			MergeGroup  *struct {
+				HeadRef string `json:"head_ref"`
+			} `json:"merge_group"`
 		}
 		if err := stdjson.Unmarshal(e.Payload, &want); err != nil {
 			t.Fatalf("%s: reference: %v", e.Name, err)
@@ -266,6 +275,13 @@ func TestReadExamples(t *testing.T) {
 			n = want.CheckSuite.numbers(want.Repository.ID)
 		case "workflow_run":
 			n = want.WorkflowRun.numbers(want.Repository.ID)
+		case "merge_group":
+			var number int
+			_, rest, _ := strings.Cut(want.MergeGroup.HeadRef, "/pr-")
+			if _, err := fmt.Sscanf(rest, "%d-", &number); err != nil {
+				t.Errorf("%s: the queue's branch is called %q", e.Name, want.MergeGroup.HeadRef)
+			}
+			n = []int{number}
 		}
 		numbers += len(n)
 		if d := cmp.Diff(n, got.Numbers); d != "" {
