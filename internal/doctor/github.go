@@ -51,10 +51,15 @@ func (e *examination) credentials(ctx context.Context) bool {
 			e.fail("scopes", "", what, "make a new classic token with the scope repo")
 		case token.Kind != pull.TokenClassic:
 			e.warn("scopes", "", "GITHUB_TOKEN is no personal access token, and lasts an hour or less", "use a classic personal access token with the scope repo, or an App")
-		case !slices.Contains(token.Scopes, "repo"):
-			e.ok("scopes", "", "%s, which is enough for public repositories", strings.Join(token.Scopes, ", "))
 		default:
-			e.ok("scopes", "", "%s", strings.Join(token.Scopes, ", "))
+			what := strings.Join(token.Scopes, ", ")
+			if !slices.Contains(token.Scopes, "repo") {
+				what += ", which is enough for public repositories"
+			}
+			if !token.SeesTeams() {
+				what += "; a policy that names teams needs read:org besides"
+			}
+			e.ok("scopes", "", "%s", what)
 		}
 	}
 	return usable

@@ -3,6 +3,7 @@ package github
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -41,6 +42,7 @@ type variables struct {
 	Number int      `json:"number"`
 	Policy string   `json:"policy,omitempty"`
 	Page   int      `json:"page"`
+	Inner  int      `json:"inner,omitempty"` // of a list in each entry of a list
 	OID    pull.SHA `json:"oid,omitempty"`
 	Node   string   `json:"node,omitempty"`
 	Branch string   `json:"branch,omitempty"`
@@ -50,11 +52,15 @@ type variables struct {
 // query runs an operation and decodes its data. read gives an error a class of its own: nil when it is expected and
 // harmless. An exhausted budget answers 200, so the status says nothing.
 func (c *Client) query(ctx context.Context, scope pull.Scope, op operation, on string, vars, data any, read func(gqlError) *pull.Fault) *pull.Fault {
+	with, err := json.Marshal(vars)
+	if err != nil {
+		return &pull.Fault{Class: pull.FaultUnavailable, Op: on, Message: "the question can't be written as JSON", Err: err}
+	}
 	body, err := json.Marshal(struct {
-		Query     string `json:"query"`
-		Operation string `json:"operationName"`
-		Variables any    `json:"variables,omitempty"`
-	}{op.text, op.name, vars})
+		Query     string          `json:"query"`
+		Operation string          `json:"operationName"`
+		Variables json.RawMessage `json:"variables"`
+	}{op.text, op.name, with})
 	if err != nil {
 		return &pull.Fault{Class: pull.FaultUnavailable, Op: on, Message: "the question can't be written as JSON", Err: err}
 	}
@@ -121,6 +127,9 @@ func (c *Client) budgetOf(scope pull.Scope, h http.Header, data []byte) {
 func tooHeavy(f *pull.Fault) bool {
 	if f == nil || f.Class != pull.FaultUnavailable {
 		return false
+	}
+	if errors.Is(f, errTooLong) {
+		return true
 	}
 	m := strings.ToLower(f.Message)
 	return f.Status == http.StatusBadGateway || f.Status == http.StatusGatewayTimeout ||

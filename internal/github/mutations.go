@@ -82,7 +82,8 @@ func (w write) mutate(op operation, about subject) *pull.Fault {
 			if speaksOfLimit(got.Message) {
 				return w.c.park(w.scope, &pull.Fault{Op: w.on, Status: a.status, Message: oneLine(got.Message)}, a.header)
 			}
-			for _, e := range got.Errors {
+			if len(got.Errors) > 0 {
+				e := got.Errors[0]
 				f := &pull.Fault{Op: w.on, Status: a.status, Message: oneLine(e.Message), Class: e.refusal()}
 				if e.Type == "RATE_LIMITED" || e.Type == "RATE_LIMIT" || speaksOfLimit(e.Message) {
 					return w.c.park(w.scope, f, a.header)

@@ -23,7 +23,7 @@ var teamlessQuery = operation{"PullRequestTeamless", pullRequestText("PullReques
 
 func pullRequestText(name, team string) string {
 	return `
-query ` + name + `($owner: String!, $name: String!, $number: Int!, $policy: String!, $page: Int!) {
+query ` + name + `($owner: String!, $name: String!, $number: Int!, $policy: String!, $page: Int!, $inner: Int!) {
   viewer { databaseId login }
   rateLimit { cost limit remaining resetAt }
   repository(owner: $owner, name: $name) {
@@ -156,7 +156,7 @@ query PullRequestComments($owner: String!, $name: String!, $number: Int!, $page:
 
 	// threadsQuery goes back in time.
 	threadsQuery = operation{"PullRequestThreads", `
-query PullRequestThreads($owner: String!, $name: String!, $number: Int!, $page: Int!, $cursor: String) {
+query PullRequestThreads($owner: String!, $name: String!, $number: Int!, $page: Int!, $inner: Int!, $cursor: String) {
   repository(owner: $owner, name: $name) {
     pullRequest(number: $number) { headRefOid baseRefOid reviewThreads(last: $page, before: $cursor) { ...threads } }
   }
@@ -264,7 +264,7 @@ fragment threads on PullRequestReviewThreadConnection {
     id
     isResolved
     isOutdated
-    comments(last: 50) { ...threadComments }
+    comments(last: $inner) { ...threadComments }
   }
 }
 ` + threadCommentsFragment

@@ -36,6 +36,9 @@ const (
 	maxMessage   = 400 // characters of GitHub's words that are kept in a fault
 )
 
+// errTooLong: an answer is not read whole.
+var errTooLong = fmt.Errorf("the answer is longer than %d MB", maxBody>>20)
+
 // A call is one request to GitHub, before it is signed.
 type call struct {
 	op     string // its name in the metrics: one of a fixed set
@@ -220,7 +223,7 @@ func (c *Client) once(ctx context.Context, scope pull.Scope, q call, secret stri
 	a := answer{call: q, status: res.StatusCode, header: res.Header}
 	a.body, a.broken = io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	if len(a.body) > maxBody {
-		a.body, a.broken = nil, fmt.Errorf("the answer is longer than %d MB", maxBody>>20)
+		a.body, a.broken = nil, errTooLong
 	}
 	c.observe(scope, a)
 	if scope == pull.ScopeToken && a.status != http.StatusUnauthorized {

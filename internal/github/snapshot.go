@@ -62,7 +62,7 @@ type look struct {
 func (l *look) on() string { return fmt.Sprintf("look at %s#%d", l.repo.FullName(), l.number) }
 
 func (l *look) variables() *variables {
-	return &variables{Owner: l.repo.Owner, Name: l.repo.Name, Number: l.number, Page: l.page}
+	return &variables{Owner: l.repo.Owner, Name: l.repo.Name, Number: l.number, Page: l.page, Inner: l.page / 2}
 }
 
 // once reads it. again means that it has to be read anew: under the name that l now knows, or because it moved.

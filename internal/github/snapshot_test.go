@@ -415,6 +415,7 @@ func TestHeavyPullRequestsAreReadInSmallerPages(t *testing.T) {
 		always(502, ""), always(504, ""),
 		always(200, `{"data":null,"errors":[{"message":"Something went wrong while executing your query. This may be the result of a timeout."}]}`),
 		always(200, `{"data":{},"errors":[{"type":"RESOURCE_LIMITS_EXCEEDED","message":"Resource limits for this query exceeded."}]}`),
+		always(200, `{"data":"`+strings.Repeat("x", maxBody)+`"}`), // more than is read
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := &library{t: t, files: 60}

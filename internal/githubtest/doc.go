@@ -9,9 +9,9 @@
 // GitHub publishes about itself.
 //
 // A Server is one world. It has a cast and an audience. The cast are the people and programs that a test plays through
-// Go methods (Repo.Push, Repo.Open, PR.Review, Repo.Check); what they do fires the webhooks that GitHub would send. The
-// audience is whoever speaks HTTP: the program under test. Each mutating request by the audience is written into
-// the Journal, whether it was applied and whatever was answered, so that a test compares what happened rather than
+// Go methods (Repo.Push, Repo.Open, PR.Review, Thread.Reply, PR.Enqueue, Repo.Check); what they do fires the webhooks that
+// GitHub would send. The audience is whoever speaks HTTP: the program under test. Each mutating request by the audience is
+// written into the Journal, whether it was applied and whatever was answered, so that a test compares what happened rather than
 // what was tried.
 //
 // Knobs make the world as unpleasant as the real one: Fail injects one fault per matching request, before or after it

@@ -80,30 +80,30 @@ func TestReports(t *testing.T) {
 		{"dry run", "mode: dry-run\n" + oneReview, nil, nil},
 		{"merged", oneReview, []func(*pull.Snapshot){func(s *pull.Snapshot) { s.State, s.Report = pull.Merged, &pull.Report{} }}, []string{"@abc1234 good: Merged into main."}},
 		{"queued", oneReview, []func(*pull.Snapshot){queue(pull.Ahead{Number: 5, Holds: true})}, []string{
-			"@abc1234 good: Ready; merging with squash.", "pr-manager/approvals@abc1234 good: Approved by bob.",
+			"@abc1234 good: In GitHub's merge queue for main, position 1.", "pr-manager/approvals@abc1234 good: Approved by bob.",
 			"pr-manager/approvals@fff0001 good: The approvals of this pull request, and of all before it in the merge queue, hold.",
 			"@fff0001 good: The approvals of this pull request, and of all before it in the merge queue, hold.",
 		}},
 		{"queued, and one before it lost", oneReview, []func(*pull.Snapshot){queue(pull.Ahead{Number: 5, Why: "Needs an approval by someone with write access."})}, []string{
-			"@abc1234 good: Ready; merging with squash.", "pr-manager/approvals@abc1234 good: Approved by bob.",
+			"@abc1234 good: In GitHub's merge queue for main, position 1.", "pr-manager/approvals@abc1234 good: Approved by bob.",
 			"pr-manager/approvals@fff0001 bad: The approvals of #5, which is before it in the merge queue, no longer hold: Needs an approval by someone with write access.",
 			"@fff0001 bad: The approvals of #5, which is before it in the merge queue, no longer hold: Needs an approval by someone with write access.",
 		}},
 		{"queued, and one before it not known", oneReview, []func(*pull.Snapshot){queue(pull.Ahead{Number: 5, Unknown: true, Why: "GitHub does not show it"})}, []string{
-			"@abc1234 good: Ready; merging with squash.", "pr-manager/approvals@abc1234 good: Approved by bob.",
+			"@abc1234 good: In GitHub's merge queue for main, position 1.", "pr-manager/approvals@abc1234 good: Approved by bob.",
 			"pr-manager/approvals@fff0001 waiting: It is not known whether the approvals of #5, which is before it in the merge queue, still hold: GitHub does not show it.",
 			"@fff0001 waiting: It is not known whether the approvals of #5, which is before it in the merge queue, still hold: GitHub does not show it.",
 		}},
 		{"queued, and no longer approved", oneReview, []func(*pull.Snapshot){none, queue()}, []string{
-			"@abc1234 waiting: The rule “review” needs an approval by someone with write access.", "pr-manager/approvals@abc1234 waiting: The rule “review” needs an approval by someone with write access.",
+			"@abc1234 waiting: In GitHub's merge queue for main, position 1; the rule “review” needs an approval by someone with write access.", "pr-manager/approvals@abc1234 waiting: The rule “review” needs an approval by someone with write access.",
 			"pr-manager/approvals@fff0001 bad: The rule “review” needs an approval by someone with write access.", "@fff0001 bad: The rule “review” needs an approval by someone with write access.",
 		}},
 		{"queued, and its own condition no longer holds", oneReview, []func(*pull.Snapshot){queue(), func(s *pull.Snapshot) { s.Checks[0].State = pull.CheckFailed }}, []string{
-			"@abc1234 bad: Failed checks: build (a re-run or a new commit can mend that).", "pr-manager/approvals@abc1234 good: Approved by bob.",
+			"@abc1234 bad: In GitHub's merge queue for main, position 1; failed checks: build (a re-run or a new commit can mend that).", "pr-manager/approvals@abc1234 good: Approved by bob.",
 			"pr-manager/approvals@fff0001 good: The approvals of this pull request, and of all before it in the merge queue, hold.",
-			"@fff0001 bad: Failed checks: build (a re-run or a new commit can mend that).",
+			"@fff0001 bad: In GitHub's merge queue for main, position 1; failed checks: build (a re-run or a new commit can mend that).",
 		}},
-		{"queued, without a section", usual, []func(*pull.Snapshot){queue()}, []string{"@abc1234 good: Ready; merging with squash.", "@fff0001 good: Ready; merging with squash."}},
+		{"queued, without a section", usual, []func(*pull.Snapshot){queue()}, []string{"@abc1234 good: In GitHub's merge queue for main, position 1.", "@fff0001 good: In GitHub's merge queue for main, position 1."}},
 	}
 	for _, tt := range tests {
 		for _, asApp := range []bool{true, false} {

@@ -23,12 +23,16 @@ func TestReplies(t *testing.T) {
 	}{
 		{"one refusal", v, policy.Reply{Refused: []policy.Reason{notAllowed}}},
 		{"three refusals", v, policy.Reply{Refused: []policy.Reason{
-			notAllowed, {Code: policy.CommandUnknown, Verb: "mege", Names: []string{"merge"}},
+			notAllowed,
+			{Code: policy.CommandUnknown, Verb: "mege", Names: []string{"merge"}},
 			{Code: policy.CommandPointless, Verb: "cc", Names: []string{"acme/core"}},
 		}}},
 		{"nothing to take back", v, policy.Reply{Refused: []policy.Reason{
-			{Code: policy.CommandPointless, Verb: "unmerge"}, {Code: policy.CommandPointless, Verb: "unhold"}, {Code: policy.CommandPointless, Verb: "approve"},
-			{Code: policy.CommandPointless, Verb: "reroll"}, {Code: policy.CommandPointless, Verb: "retest", SHA: head},
+			{Code: policy.CommandPointless, Verb: "unmerge"},
+			{Code: policy.CommandPointless, Verb: "unhold"},
+			{Code: policy.CommandPointless, Verb: "approve"},
+			{Code: policy.CommandPointless, Verb: "reroll"},
+			{Code: policy.CommandPointless, Verb: "retest", SHA: head},
 		}}},
 		{"why", v, policy.Reply{Why: true}},
 		{"why, once merged", merged, policy.Reply{Why: true}},

@@ -335,9 +335,13 @@ func (e Effective) Judge(s pull.Snapshot, m pull.Memory, now time.Time) (Approva
 	return *d.v.Approvals, pull.SortNeeds(d.f.needs)
 }
 
-// unapproved are the reasons why the section approvals keeps a pull request from being merged. A condition that looks at
-// approvals itself says what they mean for it, and there are none then.
-func (d *decider) unapproved(when *program) []Reason {
+// unapproved are the reasons why the section approvals keeps a pull request from being merged by a rule. A condition that looks
+// at approvals itself says what they mean for it, and there are none then.
+func (d *decider) unapproved(rule *mergeRule) []Reason {
+	when := rule.when
+	if when == nil && d.merging != nil {
+		when = d.merging.rule.when
+	}
 	if d.p.approvals == nil || when != nil && (when.mention("approved") != nil || when.mention("reviews.approved_by") != nil) {
 		return nil
 	}
@@ -346,7 +350,7 @@ func (d *decider) unapproved(when *program) []Reason {
 
 // awaitQueue is how often a pull request in GitHub's merge queue is looked at: what is before it changes without an event
 // of its own.
-const awaitQueue = time.Minute
+const awaitQueue = 2 * time.Minute
 
 // queue judges the commit that GitHub's merge queue tests: by the approvals of this pull request and of each before it, since
 // the queue may merge them all at once when the last of them has passed.

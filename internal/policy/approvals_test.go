@@ -14,8 +14,6 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
-var github = pull.Actor{ID: 19864447, Login: "web-flow", Type: pull.User}
-
 const before pull.SHA = "bbbbbbb2222222222222222222222222222222222"
 
 // answers are what GitHub says when a decision asks for more.
@@ -109,7 +107,7 @@ func informed(t interface{ Fatalf(string, ...any) }, p *Policy, s pull.Snapshot,
 	return d, asked
 }
 
-// because is what a verdict says about approvals, in codes: "approvals_needed(approval_older)".
+// whyNot is what a verdict says about approvals, in codes: "approvals_needed(approval_older)".
 func whyNot(d Decision) string {
 	if d.Verdict.Approvals == nil {
 		return "no section"
@@ -177,7 +175,7 @@ func TestApprovals(t *testing.T) {
 			commit("c1", bob), commit(before, alice), commit(head, alice, func(c *pull.Commit) { c.Parents = []pull.SHA{before, "c1"} }),
 		}}, result: False, codes: "approvals_needed(approval_by_contributor)", asked: "commits"},
 		{name: "who merged the base, cleanly", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{
-			commit(before, alice), commit(head, bob, func(c *pull.Commit) { c.Parents = []pull.SHA{before, older}; c.Committer = github }),
+			commit(before, alice), commit(head, bob, func(c *pull.Commit) { c.Parents = []pull.SHA{before, older}; c.Committer = gitHub }),
 		}, same: map[string]pull.Sameness{pull.SameKey(before, head): {Same: true}}}, result: True, given: "bob", asked: "commits same"},
 		{name: "who merged the base, and more", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{
 			commit(before, alice), commit(head, bob, func(c *pull.Commit) { c.Parents = []pull.SHA{before, older} }),
@@ -185,7 +183,7 @@ func TestApprovals(t *testing.T) {
 		{name: "who merged, which can't be compared", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{
 			commit(before, alice), commit(head, bob, func(c *pull.Commit) { c.Parents = []pull.SHA{before, older} }),
 		}, same: map[string]pull.Sameness{pull.SameKey(before, head): {Unknown: "too large"}}}, result: False, codes: "approvals_needed(approval_by_contributor)", asked: "commits same"},
-		{name: "GitHub committed what alice did on its pages", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(head, alice, func(c *pull.Commit) { c.Committer = github })}}, result: True, given: "bob", asked: "commits"},
+		{name: "GitHub committed what alice did on its pages", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(head, alice, func(c *pull.Commit) { c.Committer = gitHub })}}, result: True, given: "bob", asked: "commits"},
 		{name: "GitHub committed, and says so by its signature only", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(head, alice, func(c *pull.Commit) { c.Committer, c.Verified = pull.Actor{}, true })}}, result: True, given: "bob", asked: "commits"},
 		{name: "nobody knows who wrote one", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(head, pull.Actor{}, func(c *pull.Commit) { c.Committer = alice })}}, result: False, codes: "approvals_needed(author_unknown)", given: "bob", asked: "commits"},
 		{name: "nobody knows who committed one", reviews: []pull.Review{byBob}, answers: answers{commits: []pull.Commit{commit(head, alice, func(c *pull.Commit) { c.Committer = pull.Actor{} })}}, result: False, codes: "approvals_needed(author_unknown)", given: "bob", asked: "commits"},

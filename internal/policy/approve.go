@@ -239,9 +239,6 @@ type contributions struct {
 	truncated bool
 }
 
-// webFlow is the account that commits what people do on GitHub's pages. It is nobody.
-const webFlow = "web-flow"
-
 // contributions reads the list of commits; nil until it is known. It holds every commit that the base lacks, through
 // whichever parent it is reached.
 func (f *facts) contributions() *contributions {
@@ -255,7 +252,8 @@ func (f *facts) contributions() *contributions {
 	c := &contributions{by: map[int64][]pull.Commit{}, truncated: list.Truncated || len(list.List) < f.s.CommitCount}
 	for _, commit := range list.List {
 		people := append([]pull.Actor{commit.Author}, commit.CoAuthors...)
-		byGitHub := commit.Committer.Login == webFlow || commit.Committer.ID == 0 && commit.Verified
+		// GitHub commits what people do on its pages, in a name that is nobody's.
+		byGitHub := commit.Committer.ID == webFlowID || commit.Committer.Login == "web-flow" || commit.Committer.ID == 0 && commit.Verified
 		if !byGitHub {
 			people = append(people, commit.Committer)
 		}
@@ -633,8 +631,8 @@ func (j *judge) seat(rule *approvalRule, s seat) (result Result, good []Reason, 
 		}
 	}
 	more()
-	// What is being looked up may be enough already: comparisons come last.
-	matters := len(counted)+pending < need && len(counted)+unknown+len(older) >= need
+	// What is being looked up may be enough already, or ask for more: comparisons come last.
+	matters := pending == 0 && len(counted) < need && len(counted)+unknown+len(older) >= need
 	for _, v := range older {
 		st := behind[v]
 		if matters || j.whole {

@@ -59,8 +59,8 @@ var environment = []variable{
 	{name: "checks.passed", typ: cel.ListType(cel.StringType), doc: "the names of the checks that passed; skipped and neutral ones among them. A name that two Apps report has passed when it has with both", entries: 1000, chars: 255, read: func(f *facts) any { return f.checks(pull.CheckPassed) }, unknown: checksUnknown},
 	{name: "checks.list", typ: cel.ListType(cel.ObjectType(checkObject.name)), doc: "the checks on the head, the newest run of each", entries: 1000, read: func(f *facts) any { return things(f, checkObject, f.latest) }, unknown: checksUnknown},
 
-	{name: "approved", typ: cel.BoolType, doc: "someone who may write, and is not the author, has approved the current head, and nobody who may write requests changes", read: func(f *facts) any { return f.approved() }, unknown: approvedUnknown},
-	{name: "reviews.approved_by", typ: cel.ListType(cel.StringType), doc: "the logins of those whose approval counts: given on the current head, by someone who may write and is not the author, and not taken back", entries: 1000, chars: 64, read: func(f *facts) any { return f.approvedBy() }, unknown: approvedByUnknown},
+	{name: "approved", typ: cel.BoolType, doc: "what the section [approvals](#approvals) asks for is there; without that section: someone who may write, and is not the author, has approved the current head, and nobody who may write requests changes", read: func(f *facts) any { return f.approved() }, unknown: approvedUnknown},
+	{name: "reviews.approved_by", typ: cel.ListType(cel.StringType), doc: "the logins of those whose approval counts, by the section [approvals](#approvals); without that section: given on the current head, by someone who may write and is not the author, and not taken back", entries: 1000, chars: 64, read: func(f *facts) any { return f.approvedBy() }, unknown: approvedByUnknown},
 	{name: "reviews.changes_requested_by", typ: cel.ListType(cel.StringType), doc: "the logins of those who may write and whose latest opinion requests changes", entries: 1000, chars: 64, read: func(f *facts) any { return f.reviews().changesBy }, unknown: reviewsUnknown},
 	{name: "reviews.commented_by", typ: cel.ListType(cel.StringType), doc: "the logins of all whose review is a comment, whoever they are", entries: 1000, chars: 64, read: func(f *facts) any { return f.reviews().commentedBy }, unknown: reviewsUnknown},
 	{name: "reviews.requested", typ: cel.ListType(cel.StringType), doc: "who is asked to review: logins, and teams as `@acme/backend`", entries: 100, chars: 140, read: func(f *facts) any { return f.requested() }},
@@ -182,7 +182,6 @@ type facts struct {
 	attrs    *attributes
 	updated  *updating
 	owners   *owned // nil until somebody asks
-
 	// Of approvals; see approve.go.
 	said         []*voice
 	contributors *contributions
@@ -384,6 +383,7 @@ func (f *facts) approved() bool {
 	return len(o.approvedBy) > 0 && len(o.changesBy) == 0
 }
 
+// approvedUnknown: what the section depends on and GitHub has not told, it has asked for itself.
 func approvedUnknown(f *facts) *lack {
 	if f.p.approvals == nil {
 		return reviewsUnknown(f)

@@ -213,7 +213,7 @@ func (d *decider) merge(look bool) {
 	} else {
 		out.Condition = d.merging.cond
 	}
-	reasons := append(d.obstacles(), d.unapproved(rule.when)...)
+	reasons := append(d.obstacles(), d.unapproved(rule)...)
 	method, more := d.method(rule)
 	reasons = append(reasons, more...)
 	reasons = append(reasons, blame(out.Condition, true, d.f)...)

@@ -302,7 +302,7 @@ func TestRequiredChecks(t *testing.T) {
 		{"forged, and failed", pinned, []func(*pull.Snapshot){with(lint("forge", 6, pull.CheckPassed, ""), lint("linter", 5, pull.CheckFailed, ""))}, pull.Memory{}, wanted{Blocked, "checks_failed", "", 0}},
 		{"re-run", pinned, []func(*pull.Snapshot){with(lint("linter", 5, pull.CheckPassed, ""), pull.Check{ID: 21, AppID: 5, App: "linter", Name: "lint", State: pull.CheckPending})}, pull.Memory{}, wanted{Waiting, "checks_pending", "", awaitChecks}},
 		{"skipped", pinned, []func(*pull.Snapshot){with(lint("linter", 5, pull.CheckPassed, "skipped"))}, pull.Memory{}, wanted{Ready, "ready", merges, 0}},
-		{"none wanted, and one required", "version: 1\nchecks: { none-wanted: true, required: lint }\nmerge: { if: checks.green }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Checks = nil }}, pull.Memory{}, wanted{Waiting, "check_awaited", "", neverStarted}},
+		{"none wanted, and one required", "version: 1\nchecks: { none-expected: true, required: lint }\nmerge: { if: checks.green }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Checks = nil }}, pull.Memory{}, wanted{Waiting, "check_awaited", "", neverStarted}},
 
 		{"required by GitHub and forged", "version: 1\nmerge: { if: checks.green }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) {
 			s.Blocked, s.Known.Rules.Checks = true, []pull.RequiredCheck{{Name: "lint", AppID: gitHubActions}}

@@ -3,6 +3,7 @@ package pull
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -133,5 +134,13 @@ func TestWhatAnInstallationLacks(t *testing.T) {
 	in.Person = true
 	if got, want := fmt.Sprint(in.Lacks()), "[pull_request]"; got != want {
 		t.Errorf("a person lacks %s, want %s", got, want)
+	}
+}
+
+func TestWhichTokensSeeTeams(t *testing.T) {
+	for scopes, want := range map[string]bool{"repo": false, "repo read:org": true, "admin:org": true, "read:orgs public_repo": false, "": false} {
+		if got := (Token{Kind: TokenClassic, Scopes: strings.Fields(scopes)}).SeesTeams(); got != want {
+			t.Errorf("a token with %q sees teams: %v, want %v", scopes, got, want)
+		}
 	}
 }
