@@ -39,7 +39,7 @@ test: ## Everything, as CI runs it; installs what is missing, at most half an ho
 setup: ## Install what `make test` needs: servers, browser, npm packages
 	@scripts/setup
 
-bench: ## Measure what an acknowledgement costs, in ratios to what this machine can do
+bench: ## Measure what an acknowledgement and a decision cost, in ratios to what this machine can do
 	go run ./bench
 
 fuzz: ## Run each fuzz test for FUZZTIME (default 10s)

@@ -14,6 +14,8 @@
 // the processor time of one is not that of another. All deliveries are pull_request events of 25 KB, signed, and no two
 // are the same. Ratios are what to compare between machines; the rest is this machine's.
 //
+// Beside these it measures what a decision costs ("decide", policy.go), which is a matter of the processor alone.
+//
 // After a run it looks into the database: every acknowledged delivery must be there, and intake must get through them.
 // It exits with 1 if one is missing, if any was refused, or if a target is missed.
 package main
@@ -50,7 +52,7 @@ type settings struct {
 
 func run() error {
 	var s settings
-	flag.StringVar(&s.targets, "targets", "bare,file,sqlite,postgres", "what to measure")
+	flag.StringVar(&s.targets, "targets", "bare,file,sqlite,postgres,decide", "what to measure")
 	flag.DurationVar(&s.seconds, "seconds", 5*time.Second, "how long to measure each target in a round")
 	flag.DurationVar(&s.warmup, "warmup", time.Second, "how long to run each before that")
 	flag.IntVar(&s.rounds, "rounds", 2, "how often to go round; the best of each target counts")
@@ -101,6 +103,8 @@ func measure(s settings) error {
 		s.dir = dir
 	}
 	targets := strings.Split(s.targets, ",")
+	decides := slices.Contains(targets, "decide")
+	targets = slices.DeleteFunc(targets, func(t string) bool { return t == "decide" })
 	if slices.Contains(targets, "postgres") && s.postgres == "" {
 		url, stop, err := startPostgres(s.dir)
 		if err != nil {
@@ -129,10 +133,10 @@ func measure(s settings) error {
 			fmt.Fprintf(os.Stderr, "round %d, %s: %.0f/s\n", round+1, target, r.rate())
 		}
 	}
-	return report(targets, best, s.check)
+	return report(targets, best, decides, s.check)
 }
 
-func report(targets []string, best map[string]result, check bool) error {
+func report(targets []string, best map[string]result, decides, check bool) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "target\treq/s\tCPU µs/req\tp50 ms\tp99 ms\tpeak RSS MB\trefused\tof file's req/s\tof bare's CPU\tintake done after\t")
 	bare, file := best["bare"], best["file"]
@@ -167,8 +171,17 @@ func report(targets []string, best map[string]result, check bool) error {
 			missed = append(missed, "sqlite takes more than 80 MB")
 		}
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	if len(targets) > 0 {
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	if decides {
+		more, err := decide()
+		if err != nil {
+			return err
+		}
+		missed = append(missed, more...)
 	}
 	if len(missed) > 0 && check {
 		return fmt.Errorf("targets missed: %s", strings.Join(missed, "; "))

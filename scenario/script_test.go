@@ -32,6 +32,7 @@ import (
 //	push N PATH[:LINES]… [by USER]     commits to the pull request's branch
 //	commit N PATH[:LINES]… [author USER] [committer USER] [name "NAME <MAIL>"] [with USER] [message "TEXT"] [verified]
 //	                                   one by hand: whose names it carries, a co-author, a signature that GitHub knows
+//	bump NAME PATH "TEXT" by BOT       a branch of main with one commit of a bot's, signed by GitHub
 //	move N FROM TO…                    renames files
 //	update N                           merges the base into it, cleanly
 //	evil N PATH[:LINES]…               the same, with more in the merge than either side had

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/dashboard"
@@ -36,6 +37,9 @@ func (r reader) Totals(ctx context.Context) (dashboard.Totals, error) {
 	}, nil
 }
 
+// shownCommands is how many commands of a pull request its page has.
+const shownCommands = 50
+
 // Pull is everything about one pull request.
 func (r reader) Pull(ctx context.Context, owner, name string, number int) (dashboard.Detail, error) {
 	d, err := r.Store.Pull(ctx, owner, name, number)
@@ -46,6 +50,11 @@ func (r reader) Pull(ctx context.Context, owner, name string, number int) (dashb
 		return dashboard.Detail{}, err
 	}
 	out := dashboard.Detail{Row: d.Row, Verdict: d.Verdict, Intents: d.Intents, Deliveries: d.Deliveries, Problem: d.Problem}
+	for _, c := range slices.Backward(d.Memory.Commands) {
+		if len(out.Commands) < shownCommands {
+			out.Commands = append(out.Commands, c)
+		}
+	}
 	for _, h := range d.History {
 		out.History = append(out.History, dashboard.Decision(h))
 	}

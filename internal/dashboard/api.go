@@ -135,6 +135,18 @@ type actionJSON struct {
 	Done    *time.Time        `json:"done_at,omitempty"`
 }
 
+// A commandJSON is what somebody has asked for in a comment.
+type commandJSON struct {
+	Command string             `json:"command"` // "/label docs"
+	By      string             `json:"by"`
+	Comment string             `json:"comment,omitempty"` // its address
+	Status  pull.CommandStatus `json:"status"`
+	Answer  string             `json:"answer,omitempty"` // why it was refused
+	Head    pull.SHA           `json:"head,omitempty"`   // the commit that it is about, where it is about one
+	Written *time.Time         `json:"written_at,omitempty"`
+	Decided *time.Time         `json:"decided_at,omitempty"`
+}
+
 type decisionJSON struct {
 	At       *time.Time `json:"at,omitempty"`
 	Verdict  string     `json:"verdict"`
@@ -178,12 +190,13 @@ func (d *Dashboard) apiPull(w http.ResponseWriter, r *http.Request) error {
 		Tree       json.RawMessage `json:"verdict_tree,omitempty"`
 		Why        json.RawMessage `json:"explanation,omitempty"` // the same in words
 		Actions    []actionJSON    `json:"actions"`
+		Commands   []commandJSON   `json:"commands"`
 		History    []decisionJSON  `json:"history"`
 		Deliveries []deliveryJSON  `json:"deliveries"`
 		Problem    string          `json:"policy_problem,omitempty"`
 	}{
 		pullJSON: d.pullJSON(det.Row), Problem: d.text(det.Problem, 600),
-		Actions: []actionJSON{}, History: []decisionJSON{}, Deliveries: []deliveryJSON{},
+		Actions: []actionJSON{}, Commands: []commandJSON{}, History: []decisionJSON{}, Deliveries: []deliveryJSON{},
 	}
 	if tree := []byte(d.o.Secrets.Scrub(string(det.Verdict.Tree))); json.Valid(tree) {
 		out.Tree = tree
@@ -201,6 +214,12 @@ func (d *Dashboard) apiPull(w http.ResponseWriter, r *http.Request) error {
 			Kind: in.Action.Kind, Target: clean(in.Action.Target, 200), Status: in.Status, Attempt: in.Attempt,
 			Why: d.text(in.Action.Why, 600), Error: d.text(in.Error, 600),
 			Planned: moment(in.PlannedAt), Done: moment(in.DoneAt),
+		})
+	}
+	for _, c := range det.Commands {
+		out.Commands = append(out.Commands, commandJSON{
+			Command: d.text(spoken(c), 400), By: clean(c.Writer.Login, 100), Comment: commentURL(det.Row, c), Status: c.Status, Answer: d.answer(c),
+			Head: c.HeadSeen, Written: moment(c.CreatedAt), Decided: moment(c.DecidedAt),
 		})
 	}
 	for _, h := range det.History {

@@ -96,6 +96,7 @@ type Detail struct {
 	Verdict    pull.Verdict // the newest
 	History    []Decision   // newest first
 	Intents    []pull.Intent
+	Commands   []pull.Command  // in comments, newest first
 	Deliveries []pull.Delivery // newest first, without bodies
 	Work       *Work           // nil when nothing is due
 	Problem    string          // why the repository's policy file is not valid

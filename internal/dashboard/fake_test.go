@@ -270,6 +270,13 @@ func (f *fakeStore) explain() {
 		{now.Add(-19 * time.Minute), "blocked", "Blocked: check \"unit tests\" failed on 1f00c1d; mona can push a fix.", "1f00c1d00000", nil},
 		{now.Add(-26 * time.Minute), "waiting", "Waiting for 2 checks on 1f00c1d: unit tests, build (linux).", "1f00c1d00000", nil},
 	}
+	d.Commands = []pull.Command{
+		{
+			Key: "comment:9:b.a", Source: pull.Conversation, CommentID: 9, Writer: pull.Actor{ID: 9, Login: "eve"}, Verb: "merge", Status: pull.CommandRefused,
+			Reason: `{"code":"command_not_allowed","verb":"merge","by":"eve","who":["role:write"]}`, CreatedAt: d.Row.UpdatedAt,
+		},
+		{Key: "review:8:a.a", Source: pull.ReviewBody, CommentID: 8, Writer: pull.Actor{ID: 8, Login: "bob"}, Verb: "label", Args: "<b>docs</b>", Status: pull.CommandDone, CreatedAt: d.Row.UpdatedAt},
+	}
 	d.Intents = []pull.Intent{
 		{Action: pull.Action{Kind: pull.SetReport, Target: string(head), Report: &pull.Report{Title: d.Row.Sentence}}, Status: pull.Done, Attempt: 1, DoneAt: now.Add(-8 * time.Minute)},
 		{Action: pull.Action{Kind: pull.AddLabel, Target: "ui", Why: "files in web/ changed"}, Status: pull.Done, Attempt: 1, DoneAt: now.Add(-26 * time.Minute)},

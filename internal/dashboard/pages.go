@@ -270,6 +270,7 @@ type pullPage struct {
 	Problem    string
 	Actions    []actionView
 	Work       *workView
+	Commands   []commandView
 	History    []historyView
 	Deliveries []deliveryView
 }
@@ -303,6 +304,9 @@ func (d *Dashboard) pullPage(w http.ResponseWriter, r *http.Request) error {
 		v := d.workView(*w, now)
 		v.Text = strings.ToUpper(v.Text[:1]) + v.Text[1:] + "."
 		p.Work = &v
+	}
+	for _, c := range det.Commands {
+		p.Commands = append(p.Commands, d.commandView(row, c, now))
 	}
 	for _, h := range det.History {
 		p.History = append(p.History, historyView{stateNamed(h.State), d.text(notice.Changes(changesOf(h)), 800), d.text(h.Sentence, 400), h.Head.Short(), at(h.At, now)})

@@ -294,12 +294,20 @@ func TestAPI(t *testing.T) {
 	}
 	var one struct {
 		pullJSON
-		Tree    struct{ State string } `json:"verdict_tree"`
-		Actions []actionJSON
-		History []decisionJSON
+		Tree     struct{ State string } `json:"verdict_tree"`
+		Actions  []actionJSON
+		Commands []commandJSON
+		History  []decisionJSON
 	}
 	if err := json.Unmarshal([]byte(get(t, d, "/api/pulls/octo/app/44")), &one); err != nil || one.Number != 44 || one.Tree.State != "waiting" || len(one.Actions) != 3 {
 		t.Errorf("/api/pulls/octo/app/44 = %+v, %v; want the verdict's tree and three actions", one, err)
+	}
+	if len(one.Commands) != 2 || one.Commands[0].Command != "/merge" || one.Commands[0].Answer != "The writer eve may not give /merge here; someone with write access may." ||
+		!strings.HasSuffix(one.Commands[0].Comment, "#issuecomment-9") || !strings.HasSuffix(one.Commands[1].Comment, "#pullrequestreview-8") {
+		t.Errorf("the commands are %+v", one.Commands)
+	}
+	if page := get(t, d, "/pulls/octo/app/44"); !strings.Contains(page, "The writer eve may not give /merge here") || strings.Contains(page, "<b>docs") {
+		t.Error("the page does not show the commands as text, with their answers")
 	}
 	if h := one.History[0]; !strings.HasPrefix(h.Changed, "Pushed: the head is ") || !strings.Contains(string(h.Changes), `"checks_failed"`) || one.History[1].Changed != "" {
 		t.Errorf("the history is %+v, want what changed in words and as data", one.History)

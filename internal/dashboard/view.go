@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/notice"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
@@ -366,6 +368,49 @@ func (d *Dashboard) actionView(in pull.Intent, now time.Time) actionView {
 		v.Why = d.text(a.Report.Title, 300)
 	}
 	return v
+}
+
+// A commandView is what somebody has asked for in a comment, and the answer.
+type commandView struct {
+	Says   string
+	By     string
+	URL    string // of the comment
+	Status pull.CommandStatus
+	Answer string
+	At     stamp
+}
+
+func (d *Dashboard) commandView(row pull.Row, c pull.Command, now time.Time) commandView {
+	return commandView{
+		Says: d.text(spoken(c), 120), By: clean(c.Writer.Login, 60), URL: commentURL(row, c), Status: c.Status, Answer: d.answer(c),
+		At: at(c.CreatedAt, now),
+	}
+}
+
+// spoken is a command as it was given.
+func spoken(c pull.Command) string { return strings.TrimSpace("/" + c.Verb + " " + c.Args) }
+
+// answer says why a command was not carried out; "" if it was, or will be.
+func (d *Dashboard) answer(c pull.Command) string {
+	var r policy.Reason
+	switch {
+	case c.Status == pull.CommandIgnored:
+		return "Not read: it was too old when it was first seen, or a bot's that the policy does not name."
+	case c.Status != pull.CommandRefused || json.Unmarshal([]byte(c.Reason), &r) != nil:
+		return ""
+	}
+	return d.text(notice.Reason(r), 600)
+}
+
+// commentURL is where a comment stands on GitHub.
+func commentURL(row pull.Row, c pull.Command) string {
+	base := safeURL(row.URL)
+	if base == "" {
+		return ""
+	}
+	return base + map[pull.CommentSource]string{
+		pull.Conversation: "#issuecomment-", pull.ReviewBody: "#pullrequestreview-", pull.ReviewLine: "#discussion_r",
+	}[c.Source] + strconv.FormatInt(c.CommentID, 10)
 }
 
 // latest returns the first known of the moments.

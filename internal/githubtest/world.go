@@ -195,11 +195,18 @@ func (s *Server) account(login, kind string) *User {
 	return s.accountLocked(login, kind)
 }
 
+// knownAccounts have on every GitHub of ours the number that they have on github.com: whoever trusts one of them goes by it.
+var knownAccounts = map[string]int64{"dependabot[bot]": 49699333, "renovate[bot]": 29139614, "web-flow": 19864447}
+
 func (s *Server) accountLocked(login, kind string) *User {
 	if u := s.accounts[strings.ToLower(login)]; u != nil {
 		return u
 	}
-	u := &User{s: s, ID: s.id("user"), Login: login, Type: kind, createdAt: s.now()}
+	id, known := knownAccounts[login]
+	if !known {
+		id = s.id("user")
+	}
+	u := &User{s: s, ID: id, Login: login, Type: kind, createdAt: s.now()}
 	prefix := map[string]string{"User": "U", "Bot": "BOT", "Organization": "O"}[kind]
 	u.nodeID = s.node(prefix, u.ID, u)
 	s.accounts[strings.ToLower(login)] = u

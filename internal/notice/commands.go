@@ -67,6 +67,8 @@ func commandClause(r policy.Reason) string {
 // pointless says why a command could do nothing.
 func pointless(r policy.Reason) string {
 	switch r.Verb {
+	case "merge":
+		return "the policy of this repository does not merge by command (that takes command: true in its section merge), so /merge would change nothing"
 	case "unmerge":
 		return "there is no /merge to take back; /hold keeps it from being merged, whatever else is there"
 	case "unhold":

@@ -154,6 +154,9 @@ const (
 	// commandsKept is less than how long the store remembers commands. Of a comment that is older nobody can tell any more
 	// which lines were in it before it was edited.
 	commandsKept = 80 * 24 * time.Hour
+	// headsFor is how long after a comment what tells which commit was the head then may still arrive: GitHub's events are late
+	// by seconds, and in no order. A command that needs it is not refused before.
+	headsFor = 20 * time.Second
 	// commandTries is how often GitHub may refuse for a reason that passes.
 	commandTries = 6
 	// repliesAnHour bounds how often somebody can make the service write.
@@ -185,7 +188,10 @@ type Help struct {
 // commands decides on the commands in comments, before anything else is decided: others go by what they have put in force
 // (Memory.Merge, Hold and Approvals of d.next).
 func (d *decider) commands() {
-	d.dropOrder()
+	order := d.next.Merge
+	if order != nil && (d.s.State != pull.Open || order.SHA != d.s.Head.SHA || order.SHA == "") {
+		d.next.Merge = nil // of another commit; and whoever opens it again has to say so again
+	}
 	switch {
 	case d.e.Source.Mode == DryOnly, d.e.hold != nil && d.p.mode == "": // nothing is written, so nothing is consumed
 		return
@@ -201,6 +207,7 @@ func (d *decider) commands() {
 		c.read()
 	}
 	c.carryOut()
+	c.tellOutdated(order)
 	for _, cmd := range c.all {
 		if i := slices.IndexFunc(d.was.Commands, func(was pull.Command) bool { return was.Key == cmd.Key }); i < 0 || d.was.Commands[i].Status != cmd.Status {
 			d.commanded = append(d.commanded, *cmd)
@@ -209,37 +216,34 @@ func (d *decider) commands() {
 	c.answer()
 }
 
-// dropOrder forgets a /merge that is about another commit than the head now, or about a pull request that was closed, and
-// notes the former for as long as it is the last word.
-func (d *decider) dropOrder() {
-	over := func(by pull.Actor, sha pull.SHA) {
-		d.outdated = &Reason{Code: CommandOutdated, Verb: "merge", By: by.Login, SHA: sha, Who: who(by)}
-		rule := Rule{Section: "commands", Name: "merge", Outcome: CommandOver, Why: []Reason{*d.outdated}}
-		if d.p.commands != nil {
-			rule.Pos = d.p.commands.pos
-		}
-		d.v.Rules = append(d.v.Rules, rule)
-	}
-	o := d.next.Merge
-	switch {
-	case d.s.State != pull.Open:
-		d.next.Merge = nil
-		return
-	case o != nil && o.SHA == d.s.Head.SHA && o.SHA != "":
-		return
-	case o != nil:
-		d.next.Merge = nil
-		over(o.By, o.SHA)
+// tellOutdated notes that the last word about a merge is a /merge of another commit, for as long as it is. order is what was in
+// force before this look.
+func (c *commanding) tellOutdated(order *pull.Order) {
+	if c.next.Merge != nil || c.s.State != pull.Open {
 		return
 	}
-	for _, c := range slices.Backward(d.was.Commands) {
-		if c.Status == pull.CommandDone && (c.Verb == "merge" || c.Verb == "unmerge") {
-			if c.Verb == "merge" && c.HeadSeen != d.s.Head.SHA {
-				over(c.Writer, c.HeadSeen)
-			}
-			return
+	var by pull.Actor
+	var sha pull.SHA
+	said := order != nil
+	if said {
+		by, sha = order.By, order.SHA
+	}
+	var last time.Time
+	for _, cmd := range c.all {
+		if cmd.Status == pull.CommandDone && (cmd.Verb == "merge" || cmd.Verb == "unmerge") && !cmd.CreatedAt.Before(last) {
+			by, sha, last = cmd.Writer, cmd.HeadSeen, cmd.CreatedAt
+			said = cmd.Verb == "merge" && sha != c.s.Head.SHA
 		}
 	}
+	if !said {
+		return
+	}
+	c.decider.outdated = &Reason{Code: CommandOutdated, Verb: "merge", By: by.Login, SHA: sha, Who: who(by)}
+	rule := Rule{Section: "commands", Name: "merge", Outcome: CommandOver, Why: []Reason{*c.outdated}}
+	if c.p.commands != nil {
+		rule.Pos = c.p.commands.pos
+	}
+	c.v.Rules = append(c.v.Rules, rule)
 }
 
 // commanding is a decision on commands under way.
@@ -248,6 +252,8 @@ type commanding struct {
 	all   []*pull.Command // known ones in the order of the memory, then new ones in the order in which they were written
 	byKey map[string]*pull.Command
 	fresh map[string]bool // accepted now
+	// waiting are commands that can't be decided on yet: it is not clear which commit they are about.
+	waiting []pull.Command
 }
 
 func (c *commanding) add(cmd pull.Command) *pull.Command {
@@ -327,7 +333,8 @@ func (c *commanding) comment(m pull.Comment) {
 		reason, ready := c.judge(&cmd, v, m)
 		switch {
 		case !ready:
-			continue // more has to be looked up first
+			c.waiting = append(c.waiting, cmd) // more has to be known first
+			continue
 		case reason != nil:
 			c.refuse(&cmd, *reason)
 		default:
@@ -370,7 +377,11 @@ func (c *commanding) judge(cmd *pull.Command, v *verb, m pull.Comment) (refused 
 	}
 	if v.bound && args.word != "cancel" {
 		if r := c.bind(cmd, m); r != nil {
-			return r, true
+			until := written(m).Add(headsFor)
+			if ready = !c.now.Before(until); !ready {
+				c.lookAt(until)
+			}
+			return r, ready
 		}
 	}
 	if r := c.pointless(cmd, v, args); r != nil {
@@ -489,8 +500,12 @@ func (d *decider) headAt(at time.Time) pull.SHA {
 func (c *commanding) pointless(cmd *pull.Command, v *verb, args arguments) *Reason {
 	r := &Reason{Code: CommandPointless, Verb: v.name, SHA: c.s.Head.SHA}
 	switch v.name {
+	case "merge":
+		if c.p.merge != nil && c.p.merge.command {
+			return nil
+		}
 	case "unmerge":
-		if c.next.Merge != nil {
+		if c.next.Merge != nil || len(c.taken(cmd)) > 0 {
 			return nil
 		}
 	case "unhold":
@@ -498,7 +513,7 @@ func (c *commanding) pointless(cmd *pull.Command, v *verb, args arguments) *Reas
 			return nil
 		}
 	case "approve":
-		if _, given := c.next.Approvals[cmd.Writer.ID]; given || args.word != "cancel" {
+		if _, given := c.next.Approvals[cmd.Writer.ID]; given || args.word != "cancel" || len(c.taken(cmd)) > 0 {
 			return nil
 		}
 	case "reroll":
@@ -523,6 +538,26 @@ func (c *commanding) pointless(cmd *pull.Command, v *verb, args arguments) *Reas
 		return nil
 	}
 	return r
+}
+
+// taken are the commands that wait and that a later one takes back: any /merge, but nobody else's /approve.
+func (c *commanding) taken(by *pull.Command) []pull.Command {
+	var out []pull.Command
+	for _, w := range c.waiting {
+		if by.Verb == "unmerge" && w.Verb == "merge" || by.Verb == "approve" && w.Verb == "approve" && w.Writer.Same(by.Writer) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// takeBack lets those come to nothing.
+func (c *commanding) takeBack(by *pull.Command) {
+	for _, w := range c.taken(by) {
+		w.Status = pull.CommandDone
+		c.add(w)
+	}
+	c.waiting = slices.DeleteFunc(c.waiting, func(w pull.Command) bool { return c.byKey[w.Key] != nil })
 }
 
 // failed are the suites of the checks that failed, and the names of checks that belong to none and can't be run again from here.
@@ -551,6 +586,7 @@ func (c *commanding) accept(cmd *pull.Command, v *verb) {
 		c.next.Merge = order
 	case "unmerge":
 		c.next.Merge = nil
+		c.takeBack(cmd)
 	case "hold":
 		order.Args = args.text
 		c.next.Hold = order
@@ -560,6 +596,7 @@ func (c *commanding) accept(cmd *pull.Command, v *verb) {
 		c.next.Approvals = maps.Clone(c.next.Approvals)
 		if args.word == "cancel" {
 			delete(c.next.Approvals, cmd.Writer.ID)
+			c.takeBack(cmd)
 			break
 		}
 		if c.next.Approvals == nil {
@@ -815,7 +852,8 @@ func (c *commanding) answer() {
 				last = cmd.DecidedAt
 			}
 		}
-		open := slices.ContainsFunc(cmds, func(cmd *pull.Command) bool { return cmd.Status == pull.CommandOpen })
+		open := slices.ContainsFunc(cmds, func(cmd *pull.Command) bool { return cmd.Status == pull.CommandOpen }) ||
+			slices.ContainsFunc(c.waiting, func(w pull.Command) bool { return w.Source == m.Source && w.CommentID == m.ID })
 		if open || c.now.Sub(last) > commandsFor {
 			continue
 		}

@@ -94,7 +94,7 @@ func follow(m pull.Memory, d Decision, status pull.IntentStatus, at time.Time) p
 	return next
 }
 
-const plain = "version: 1\n"
+const plain = "version: 1\nmerge: { if: 'false', command: true }\n"
 
 func TestWhoMayGiveACommand(t *testing.T) {
 	for _, tt := range []struct {
@@ -124,6 +124,8 @@ func TestWhoMayGiveACommand(t *testing.T) {
 		{plain + "commands: off\n", "/merge", carol, ""},
 		{plain + "mode: dry-run\n", "/merge", carol, ""},
 		{plain + "commands:\n", "/merge", bob, "merge done"},
+		{"version: 1\n", "/merge", bob, "merge refused: command_pointless"},
+		{"version: 1\nmerge: { if: approved }\n", "/merge", bob, "merge refused: command_pointless"},
 		{plain, "/mege", eve, "mege refused: command_unknown"},
 		{plain, "/test", eve, ""},
 		{plain, "/usr/bin/merge is fine", eve, ""},
@@ -235,6 +237,43 @@ func TestCommandsAreBoundToTheHead(t *testing.T) {
 	}
 }
 
+// GitHub's events are late by seconds: what tells which commit was the head may come after the comment.
+func TestTheHeadMayBeToldOfLater(t *testing.T) {
+	p := must(t, plain)
+	at := noon.Add(-5 * time.Second)
+	s, m := talk(bob, "/merge\n/label a", func(s *pull.Snapshot) { s.Comments[0].At = at })
+	m.Heads = []pull.HeadAt{{SHA: older, At: noon.Add(-time.Hour)}}
+	d := p.Evaluate(s, m, noon)
+	if outcome(d.Commands) != "label open" || d.Again != at.Add(headsFor) {
+		t.Errorf("at first: %s, again %v", outcome(d.Commands), d.Again)
+	}
+	m = follow(m, d, pull.Done, noon)
+	if d = p.Evaluate(s, m, noon); outcome(d.Commands) != "label done" || len(d.Actions) > 0 {
+		t.Errorf("answered before all of it is decided: %s, %s", outcome(d.Commands), acted(d.Actions))
+	}
+	told := m
+	told.Heads = append(slices.Clone(m.Heads), pull.HeadAt{SHA: head, At: at.Add(-10 * time.Second)})
+	if d = p.Evaluate(s, told, noon); !strings.Contains(outcome(d.Commands), "merge done") {
+		t.Errorf("told of the push: %s", outcome(d.Commands))
+	}
+	if d = p.Evaluate(s, m, at.Add(headsFor)); !strings.Contains(outcome(d.Commands), "merge refused: command_old_head") {
+		t.Errorf("never told: %s", outcome(d.Commands))
+	}
+	// Meanwhile it can be taken back, by whoever may.
+	s.Comments = append(s.Comments, said(101, alice, "/unmerge", noon.Add(-time.Second)))
+	if d = p.Evaluate(s, told, noon); !strings.Contains(outcome(d.Commands), "merge done; unmerge done") || d.Memory.Merge != nil {
+		t.Errorf("told of the push, and taken back: %s", outcome(d.Commands))
+	}
+	if d = p.Evaluate(s, m, noon); !strings.Contains(outcome(d.Commands), "unmerge done; merge done") || d.Memory.Merge != nil {
+		t.Errorf("taken back before it was clear: %s, %+v", outcome(d.Commands), d.Memory.Merge)
+	}
+	m = follow(m, d, pull.Done, noon)
+	m.Heads = told.Heads
+	if d = p.Evaluate(s, m, noon.Add(time.Minute)); d.Memory.Merge != nil || len(d.Commands) > 0 {
+		t.Errorf("it comes back: %s, %+v", outcome(d.Commands), d.Memory.Merge)
+	}
+}
+
 func TestAPushTakesAMergeBack(t *testing.T) {
 	p := must(t, plain)
 	s, m := talk(bob, "/merge squash")
@@ -244,12 +283,8 @@ func TestAPushTakesAMergeBack(t *testing.T) {
 	}
 	m = follow(m, d, pull.Done, noon)
 	s.Head.SHA = "bbbbbbb"
-	d = p.Evaluate(s, m, noon)
-	if d.Memory.Merge != nil {
-		t.Error("the /merge is in force on another commit")
-	}
-	if len(d.Verdict.Rules) != 1 || codes(d.Verdict.Rules[0].Why) != "command_outdated" {
-		t.Errorf("rules = %+v", d.Verdict.Rules)
+	if d = p.Evaluate(s, m, noon); !strings.Contains(codes(d.Verdict.Reasons), "command_outdated") {
+		t.Errorf("after a push: %s", codes(d.Verdict.Reasons))
 	}
 	s.Head.SHA, s.State = head, pull.Closed
 	if d = p.Evaluate(s, m, noon); d.Memory.Merge != nil {

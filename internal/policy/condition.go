@@ -784,6 +784,13 @@ func (x explainer) picked(p *picks, r Result) []*Node {
 	if !ok {
 		return nil
 	}
+	of := int(all.Size().(types.Int))
+	switch {
+	case p.macro == operators.All && r == True:
+		return []*Node{{Text: "what matches", Value: fmt.Sprintf("all of %d", of)}}
+	case p.macro == operators.Exists && r == False:
+		return []*Node{{Text: "what matches", Value: fmt.Sprintf("none of %d", of)}}
+	}
 	out, _, err := p.run.Eval(x.f)
 	if err != nil {
 		return nil
@@ -792,7 +799,7 @@ func (x explainer) picked(p *picks, r Result) []*Node {
 	if !ok {
 		return nil
 	}
-	n, of := int(those.Size().(types.Int)), int(all.Size().(types.Int))
+	n := int(those.Size().(types.Int))
 	first := ""
 	if n > 0 {
 		first = show(those.Get(types.IntZero))
@@ -801,10 +808,8 @@ func (x explainer) picked(p *picks, r Result) []*Node {
 		}
 	}
 	switch {
-	case p.macro == operators.All && n > 0:
-		return []*Node{{Text: "what does not match", Value: first}}
 	case p.macro == operators.All:
-		return []*Node{{Text: "what matches", Value: fmt.Sprintf("all of %d", of)}}
+		return []*Node{{Text: "what does not match", Value: first}}
 	case n > 0:
 		return []*Node{{Text: "what matches", Value: first}}
 	}

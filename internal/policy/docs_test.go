@@ -248,7 +248,7 @@ func TestSchemaAcceptsWhatTheParserAccepts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples := [][]byte{[]byte(everything), []byte(labelled), []byte("version: 1\nlabels:\n"), []byte("version: 1\ncommands:\n"), []byte("version: 1\ncommands: off\n"), []byte("version: 1\ncommands: { bots: x, close: off, help: false, merge: { allow: [] }, why: { allow: [read, author] } }\n"), []byte("version: 1\nlabels: { 1: { author: 123, lines: [1, ..5, 6..] }, x: { if: true } }\n")}
+	examples := [][]byte{[]byte(everything), []byte(labelled), []byte("version: 1\nlabels:\n"), []byte("version: 1\ncommands:\n"), []byte("version: 1\ncommands: off\n"), []byte("version: 1\ncommands: { bots: 'x[bot]', close: off, help: false, merge: { allow: [] }, why: { allow: [read, author] } }\n"), []byte("version: 1\nlabels: { 1: { author: 123, lines: [1, ..5, 6..] }, x: { if: true } }\n")}
 	for _, b := range fence.FindAllSubmatch(text, -1) {
 		if string(b[1]) == "yaml" {
 			examples = append(examples, b[2])

@@ -17,8 +17,8 @@ const attributesFile = ".gitattributes"
 type attributes []attribute
 
 type attribute struct {
-	patterns []string // any of them
-	on       bool
+	glob
+	on bool
 }
 
 // readAttributes reads what a .gitattributes says about linguist-generated. It accepts any text; what git would not
@@ -42,37 +42,35 @@ func readAttributes(text string) attributes {
 		if !set {
 			continue
 		}
-		if p := gitPattern(words[0]); p != nil {
-			out = append(out, attribute{p, on})
+		if p := gitPattern(words[0]); p != "" {
+			out = append(out, attribute{newGlob(p), on})
 		}
 	}
 	return out
 }
 
-// gitPattern turns a pattern of git's into globs: without a slash it is a name in any directory. Unlike in .gitignore, one
-// that matches a directory says nothing about what is in it.
-func gitPattern(p string) []string {
+// gitPattern turns a pattern of git's into a glob: without a slash it is a name in any directory. Unlike in .gitignore, one
+// that matches a directory says nothing about what is in it. "" matches nothing.
+func gitPattern(p string) string {
 	p = strings.NewReplacer("{", `\{`, "}", `\}`).Replace(p) // git knows no alternatives
 	if strings.HasSuffix(p, "/") {
-		return nil
+		return ""
 	}
 	if !strings.Contains(p, "/") {
 		p = "**/" + p
 	}
 	p = strings.TrimPrefix(p, "/")
 	if !doublestar.ValidatePattern(p) {
-		return nil
+		return ""
 	}
-	return []string{p}
+	return p
 }
 
 func (as attributes) generated(path string) bool {
 	on := false
 	for _, a := range as {
-		for _, p := range a.patterns {
-			if doublestar.MatchUnvalidated(p, path) {
-				on = a.on
-			}
+		if a.match(path) {
+			on = a.on
 		}
 	}
 	return on

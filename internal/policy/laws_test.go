@@ -515,9 +515,10 @@ func FuzzEvaluate(f *testing.F) {
 func BenchmarkEvaluate(b *testing.B) {
 	var text strings.Builder
 	text.WriteString("version: 1\nlabels:\n")
-	for i := range 50 {
-		fmt.Fprintf(&text, "  f%d: { files: ['area%d/**', '**/*.x%d'] }\n", i, i, i)
-		fmt.Fprintf(&text, "  c%d: { if: 'pr.lines > %d && !pr.draft && pr.title.startsWith(\"fix\")' }\n", i, i)
+	for i := range 33 {
+		fmt.Fprintf(&text, "  f%d: { files: ['area%d/**', '**/*.x%d', '!**/testdata/**'], title: '^(feat|fix)' }\n", i, i, i)
+		fmt.Fprintf(&text, "  c%d: { if: 'pr.lines > %d && !pr.draft && pr.title.startsWith(\"fix\") || checks.by(\"ci\", \"check %d\").passed' }\n", i, i, i)
+		fmt.Fprintf(&text, "  e%d: { if: 'pr.changes.exists(f, f.status == \"added\" && f.path.startsWith(\"area%d/\"))' }\n", i, i)
 	}
 	text.WriteString("merge: { if: 'approved && checks.green && !(\"hold\" in pr.labels)' }\n")
 	p := must(b, text.String())
@@ -526,7 +527,7 @@ func BenchmarkEvaluate(b *testing.B) {
 			s.Files = append(s.Files, pull.File{Path: fmt.Sprintf("area%d/some/where/file%d.go", i%10, i)})
 		}
 		for i := range 40 {
-			s.Checks = append(s.Checks, pull.Check{ID: int64(i), AppID: 1, Name: fmt.Sprintf("check %d", i), State: pull.CheckPassed})
+			s.Checks = append(s.Checks, pull.Check{ID: int64(i), AppID: 9, App: "ci", Name: fmt.Sprintf("check %d", i), State: pull.CheckPassed})
 		}
 	})
 	b.ReportAllocs()
@@ -540,7 +541,9 @@ func BenchmarkGlobs(b *testing.B) {
 	var text strings.Builder
 	text.WriteString("version: 1\nlabels:\n")
 	for i := range 200 {
-		fmt.Fprintf(&text, "  l%d: { files: 'no/such/area%d/**/*.{go,ts}' }\n", i, i)
+		// Of three kinds: what begins elsewhere, what ends elsewhere, and what has to be looked through.
+		glob := []string{"no/such/area%d/**/*.{go,ts}", "**/*.no%d", "some/**/no%d*/**/*.go"}[i%3]
+		fmt.Fprintf(&text, "  l%d: { files: '"+glob+"' }\n", i, i)
 	}
 	p := must(b, text.String())
 	s := world(func(s *pull.Snapshot) {

@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
@@ -198,20 +197,17 @@ func (p *people) overAuthor(f *facts, decided bool) *Node {
 func (l *names) over(s *pull.Snapshot) *Node {
 	n := &Node{Text: l.source, Pos: l.pos, Result: False}
 	var have []string
-	for _, label := range s.Labels {
-		if !label.Present {
-			continue
-		}
-		have = append(have, label.Name)
-		if slices.ContainsFunc(l.list, func(name string) bool { return strings.EqualFold(name, label.Name) }) {
+	for _, name := range l.list {
+		if label, ok := s.Has(name); ok {
 			n.Result = True
+			have = append(have, label.Name)
 		}
 	}
 	if n.Result == False && s.LabelsTruncated {
 		n.Result = Unknown
 		n.lacks = []lack{{name: "pr.labels"}}
 	}
-	n.Children = []*Node{{Text: "pr.labels", Value: showList(have)}}
+	n.Children = []*Node{{Text: "those there", Value: showList(have)}}
 	return n
 }
 

@@ -16,13 +16,13 @@ import (
 type globs struct {
 	source    string
 	pos       Pos
-	want, not []string
+	want, not []glob
 }
 
 func (g *globs) match(path string) bool {
 	ok := len(g.want) == 0
-	for _, p := range g.want {
-		if doublestar.MatchUnvalidated(p, path) {
+	for i := range g.want {
+		if g.want[i].match(path) {
 			ok = true
 			break
 		}
@@ -30,12 +30,34 @@ func (g *globs) match(path string) bool {
 	if !ok {
 		return false
 	}
-	for _, p := range g.not {
-		if doublestar.MatchUnvalidated(p, path) {
+	for i := range g.not {
+		if g.not[i].match(path) {
 			return false
 		}
 	}
 	return true
+}
+
+// A glob is a pattern with what any path that matches begins and ends with, which is quickly compared.
+type glob struct{ pattern, prefix, suffix string }
+
+func newGlob(pattern string) glob {
+	const special = `*?[{\`
+	g := glob{pattern: pattern}
+	first := strings.IndexAny(pattern, special)
+	if first < 0 {
+		g.prefix = pattern
+		return g
+	}
+	g.prefix = strings.TrimSuffix(pattern[:first], "/") // a/** matches a too
+	if !strings.ContainsAny(pattern, `[{\`) {
+		g.suffix = strings.TrimPrefix(pattern[strings.LastIndexAny(pattern, special)+1:], "/") // and **/a matches a
+	}
+	return g
+}
+
+func (g glob) match(path string) bool {
+	return strings.HasPrefix(path, g.prefix) && strings.HasSuffix(path, g.suffix) && doublestar.MatchUnvalidated(g.pattern, path)
 }
 
 // maxAlternatives bounds {a,b} in one glob: each set multiplies the work of matching it.
@@ -63,9 +85,9 @@ func (r *reader) globs(e entry, what string) *globs {
 		case alternatives > maxAlternatives:
 			r.say(s.at, "Split it into several patterns.", "This glob has more than %d alternatives.", maxAlternatives)
 		case except:
-			g.not = append(g.not, pattern)
+			g.not = append(g.not, newGlob(pattern))
 		default:
-			g.want = append(g.want, pattern)
+			g.want = append(g.want, newGlob(pattern))
 		}
 	}
 	return g

@@ -5,7 +5,7 @@ import "github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
 // An expectation is what a case expects of the verdict. What it does not name is not looked at. In lists, a leading ! says
 // that something is not to be there.
 type expectation struct {
-	State     string            `json:"state,omitempty" jsonschema:"enum=waiting,enum=ready,enum=merged,enum=closed,enum=blocked,enum=dry-run" jsonschema_description:"Where the pull request is."`
+	State     string            `json:"state,omitempty" jsonschema:"enum=waiting,enum=ready,enum=merged,enum=closed,enum=blocked,enum=dry-run,enum=off" jsonschema_description:"Where the pull request is."`
 	Sentence  words             `json:"sentence,omitempty" jsonschema_description:"What the sentence about it contains."`
 	Reasons   words             `json:"reasons,omitempty" jsonschema_description:"Codes of reasons that are given, by the verdict or by one of its rules; with a leading !, that are not."`
 	Labels    words             `json:"labels,omitempty" jsonschema_description:"Labels that it has afterwards; with a leading !, that it has not."`
