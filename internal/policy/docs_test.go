@@ -63,9 +63,7 @@ func TestManual(t *testing.T) {
 	if want := fmt.Sprintf("version %d of the environment", EnvironmentVersion); !bytes.Contains(text, []byte(want)) {
 		t.Errorf("the manual does not say %q", want)
 	}
-	for _, keys := range [][]string{
-		fileKeys, labelKeys, reviewerKeys, checksKeys, requiredKeys, mergeKeys, methodKeys, bodyKeys, freeKeys, deedKeys, {"bots"}, commandKeys,
-	} {
+	for _, keys := range [][]string{fileKeys, labelKeys, reviewerKeys, checksKeys, requiredKeys, mergeKeys, methodKeys, bodyKeys, freeKeys, deedKeys, {"bots"}, commandKeys} {
 		for _, k := range keys {
 			if !bytes.Contains(text, []byte("`"+k+"`")) {
 				t.Errorf("the manual does not mention the key %q", k)
