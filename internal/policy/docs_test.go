@@ -64,7 +64,10 @@ func TestManual(t *testing.T) {
 		t.Errorf("the manual does not say %q", want)
 	}
 	for _, keys := range [][]string{
-		fileKeys, labelKeys, reviewerKeys, checksKeys, requiredKeys, mergeKeys, methodKeys, bodyKeys, freeKeys, deedKeys, {"bots"}, commandKeys,
+		approvalKeys[0],
+		fileKeys, labelKeys, reviewerKeys, checksKeys, requiredKeys, mergeKeys, methodKeys, bodyKeys, freeKeys, deedKeys,
+		{"bots"},
+		commandKeys,
 	} {
 		for _, k := range keys {
 			if !bytes.Contains(text, []byte("`"+k+"`")) {

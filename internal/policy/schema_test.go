@@ -23,7 +23,7 @@ import (
 // same list in words (TestManualSaysWhatOnlyTheParserSees).
 var parserOnly = []struct{ what, message string }{
 	{"YAML", `is there twice; the first is on line|nested too deeply|The file has \d+ bytes`},
-	{"conditions", `[Cc]ondition|CEL|is not expected here|does not work with|There is nothing called|has no field|^This is not a valid (regular expression|time|duration)\.|This needs to be|looks through lists|is not valid here`},
+	{"conditions", `[Cc]ondition|CEL|is not expected here|does not work with|There is nothing called|has no field|^This is not a valid (regular expression|time|duration)\.|This needs to be|looks through lists|is not valid here|of hours|^The hours |is not a day|There is no time zone|[Ss]chedule|checks\.by takes|is not a permission|has no fields|There is no field|Things can't be made`},
 	{"globs", `is not a valid glob|has more than \d+ alternatives|Paths begin at the root|Only files have paths|There is no pattern after the !`},
 	{"regular expressions", `is not a valid regular expression`},
 	{"ranges", `ends before it begins|is too large a number|is not a range of lines`},
