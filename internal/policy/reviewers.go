@@ -32,12 +32,12 @@ type reviewerShape struct {
 	Name ruleName `json:"name,omitempty" jsonschema_description:"What it is for, in a few words."`
 	selectorShape
 	From     texts            `json:"from" jsonschema:"required" jsonschema_description:"Who can be asked: logins, teams (@acme/backend), codeowners."`
-	Count    int              `json:"count,omitempty" jsonschema:"minimum=1,maximum=15" jsonschema_description:"How many of them are to be asked; 1 without it. With codeowners: for each group of files with the same owners."`
-	Pick     string           `json:"pick,omitempty" jsonschema:"enum=round-robin,enum=least-loaded,enum=random" jsonschema_description:"Whom to take: round-robin (the default) takes turns by the numbers of the pull requests, least-loaded whoever has the fewest open requests, random draws lots."`
+	Count    int              `json:"count,omitempty" jsonschema:"minimum=1,maximum=15" default:"1" jsonschema_description:"How many of them are to be asked; 1 without it. With codeowners: for each group of files with the same owners."`
+	Pick     string           `json:"pick,omitempty" jsonschema:"enum=round-robin,enum=least-loaded,enum=random" default:"round-robin" jsonschema_description:"Whom to take: round-robin (the default) takes turns by the numbers of the pull requests, least-loaded whoever has the fewest open requests, random draws lots."`
 	Weights  map[string]share `json:"weights,omitempty" jsonschema_description:"How many shares somebody takes, by login; 1 without it."`
 	Capacity int              `json:"capacity,omitempty" jsonschema:"minimum=1" jsonschema_description:"How many open requests somebody may have and still be asked."`
 	Away     texts            `json:"away,omitempty" jsonschema_description:"Logins of those who are not asked for now. Those whom GitHub shows as busy are not either."`
-	As       string           `json:"as,omitempty" jsonschema:"enum=members,enum=team" jsonschema_description:"members (the default): of a team, members are asked. team: the team itself is."`
+	As       string           `json:"as,omitempty" jsonschema:"enum=members,enum=team" default:"members" jsonschema_description:"members (the default): of a team, members are asked. team: the team itself is."`
 	Again    bool             `json:"again,omitempty" jsonschema_description:"true: whoever has reviewed is asked again when a push has changed something since."`
 }
 
