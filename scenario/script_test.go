@@ -68,6 +68,7 @@ import (
 //	fail OP [after] [times N] [STATUS "MESSAGE"]    GitHub answers so, after having done it or without
 //	mend                               GitHub behaves again
 //	before OP COMMAND…                 somebody does this just before GitHub gets the request
+//	heard COMMAND…                     the deliveries about it are not among those that get lost: nothing looks over closed pull requests
 //	settle                             until nothing happens any more
 //	run DURATION                       for a while
 //	look N                             an event that changes nothing: the service looks again
@@ -303,6 +304,11 @@ func (s *story) do(words []string) error {
 		return nil
 	case "fail":
 		return s.fail(words)
+	case "heard":
+		s.hub.Deliveries(githubtest.Deliveries{})
+		err := s.do(slices.Concat(words, strings.Fields(suffix(by))))
+		s.hub.Deliveries(s.way.delivery)
+		return err
 	case "before":
 		s.late[words[0]] = append(s.late[words[0]], strings.Join(words[1:], " ")+suffix(by))
 		s.hub.OnRequest(func(op string, _ *http.Request) { s.before(op) })
