@@ -19,8 +19,6 @@ import (
 // The script has one command a line; # begins a comment, and "…" holds words together. What follows `writes`, indented,
 // are the writes that the service must have made to GitHub since the last `writes`, in this order.
 //
-//	timed                              what is expected on the way depends on how long things take, so when deliveries are lost, and
-//	                                   found by a sweep minutes later, only the end is compared
 //	token                              the service acts with a personal token instead of as an App
 //	policy FILE | policy none          commits a file of the archive as main's .github/pr-manager.yml, or takes it away
 //	defaults FILE | defaults none      the same in the owner's .github repository, of which GitHub tells nobody
@@ -91,7 +89,6 @@ type story struct {
 	said     map[string]said  // what people wrote, by the names of the script
 	threads  map[string]*githubtest.Thread
 	marks    map[string]string // commits
-	timed    bool
 }
 
 // A source is where a pull request's head branch lives.
@@ -222,12 +219,8 @@ func (s *story) do(words []string) error {
 	by, words := after(words, "by", "")
 	user := func(otherwise string) *githubtest.User { return s.user(by, otherwise) }
 	carol := s.hub.User("carol")
-	switch verb {
-	case "token":
+	if verb == "token" {
 		s.token = true
-		return nil
-	case "timed":
-		s.timed = true
 		return nil
 	}
 	if s.alive == nil {
@@ -319,9 +312,6 @@ func (s *story) do(words []string) error {
 		}
 		return nil
 	case "expect":
-		if s.timed && s.way.sweeps {
-			return nil
-		}
 		return s.expect(words)
 	}
 
