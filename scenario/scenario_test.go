@@ -88,6 +88,7 @@ func tellStory(t *testing.T, a *txtar.Archive, w way, url string) (end outcome) 
 	done := t.Run(w.name, func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newWorld(t, w, url)
+			s.inTurn = w.exact()
 			defer s.open()()
 			defer s.stop()
 			st := &story{world: s, files: map[string]string{}}
