@@ -78,7 +78,7 @@ func everythingKnown() *rapid.Generator[pull.Snapshot] {
 		for range rapid.IntRange(0, 3).Draw(t, "commits") {
 			a := rapid.SampledFrom([]pull.Actor{dependabot, dependabot, dependabot, eve, alice}).Draw(t, "author")
 			k.Commits.List = append(k.Commits.List, pull.Commit{
-				SHA: head, Author: a, Committer: rapid.SampledFrom([]pull.Actor{github, a}).Draw(t, "committer"), Verified: !yes("unverified", 4),
+				SHA: head, Author: a, Committer: rapid.SampledFrom([]pull.Actor{gitHub, a}).Draw(t, "committer"), Verified: !yes("unverified", 4),
 				Message: rapid.SampledFrom([]string{bumpLodash, bumpGroup, bumpTable, "x"}).Draw(t, "message"),
 			})
 		}
