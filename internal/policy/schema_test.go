@@ -29,6 +29,7 @@ var parserOnly = []struct{ what, message string }{
 	{"ranges", `ends before it begins|is too large a number|is not a range of lines`},
 	{"people", `can't stand here|can't be the login|names nobody|A login is written without|Teams such as`},
 	{"approvals", `asks for no approval|any or all, not both|Two rules have the name|approvals has more than|^This asks for \d+ approvals|so it can't ask for|has no rule that asks|said by allow`},
+	{"merging and rules", `There are two rules|What follows a method without|The last method of the list|can't be assigned|can't be asked for a review|A rule's name has|A mark has`},
 	{"labels", `A label's name has|GitHub allows no comma`},
 	{"bounds", `at most \d+ are possible|is longer than \d+ characters`},
 }
@@ -198,7 +199,7 @@ func TestWhatOnlyTheParserSees(t *testing.T) {
 	for _, text := range []string{
 		"version: 1\nlabels: { a: { files: '[' } }\n", "version: 1\nlabels: { a: { title: '(' } }\n", "version: 1\nlabels: { a: { lines: 10..5 } }\n",
 		"version: 1\nlabels: { a: { author: 'a b' } }\n", "version: 1\nlabels: { 'a,b': { author: ab } }\n", "version: 1\nversion: 1\n",
-		"version: 1\nmerge: { if: nobody }\n", "version: 1\nlabels: {" + manyLabels(maxLabels+1) + "}\n",
+		"version: 1\nmerge: { if: nobody }\n", "version: 1\nrules: [{ name: a, do: approve }, { name: a, do: merge }]\n", "version: 1\nlabels: {" + manyLabels(maxLabels+1) + "}\n",
 	} {
 		note([]byte(text))
 	}
