@@ -42,7 +42,7 @@ setup: ## Install what `make test` needs: servers, browser, npm packages
 bench: ## Measure what an acknowledgement and a decision cost, in ratios to what this machine can do
 	go run ./bench
 
-fuzz: ## Run each fuzz test for FUZZTIME (default 10s)
+fuzz: ## Run each fuzz test for FUZZTIME (default 20s)
 	@scripts/fuzz
 
 chaos: ## Kill, freeze, starve and confuse the service for hours: the long forms of tests; SEED=n plays a plan again, RUN=Test… a part

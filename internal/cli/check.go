@@ -156,6 +156,7 @@ func (w *world) tellChecked(c check) error {
 	if c.Tests == "" {
 		return nil
 	}
+	shown := false
 	for _, r := range c.Results {
 		if r.Holds {
 			continue
@@ -163,7 +164,12 @@ func (w *world) tellChecked(c check) error {
 		for _, f := range r.Failures {
 			w.printf("%s: %s: %s\n", f.Pos, telemetry.Printable(r.Name), telemetry.Printable(strings.TrimSpace(f.Message+" "+f.Hint)))
 		}
+		if shown { // one tree is read, ten are scrolled past: --json has them all
+			w.printf("    %s: %s\n", r.Verdict.State, telemetry.Printable(notice.Sentence(r.Verdict)))
+			continue
+		}
 		w.printf("%s\n\n", indented(printable(notice.Tree(r.Verdict))))
+		shown = true
 	}
 	failed, all := c.failed(), len(c.Results)
 	if failed > 0 {

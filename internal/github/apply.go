@@ -66,6 +66,7 @@ var writes = map[pull.ActionKind]func(write) (int64, *pull.Fault){
 	pull.Retarget:     noID(write.retarget),
 	pull.DeleteBranch: noID(write.deleteBranch),
 	pull.WriteComment: write.comment,
+	pull.DropComment:  noID(write.dropComment),
 	pull.React:        noID(write.react),
 }
 

@@ -200,6 +200,8 @@ func TestActionsStepByStep(t *testing.T) {
 		{"comment where it is locked", pull.Action{Kind: pull.WriteComment, Target: "x", Body: "No."}, []step{rest("POST", issue+"/comments", `{"body":"No."}`, 403, `{"message":"Unable to create comment because issue is locked."}`)}, 0, pull.FaultRefused, "locked"},
 		{"comment, and it is not known", pull.Action{Kind: pull.WriteComment, Target: "x", Body: "No."}, []step{rest("POST", issue+"/comments", `{"body":"No."}`, 504, ``)}, 0, pull.FaultUnclear, ""},
 		{"say nothing", pull.Action{Kind: pull.WriteComment, Target: "x"}, nil, 0, pull.FaultRefused, "says nothing"},
+		{"delete a comment", pull.Action{Kind: pull.DropComment, Target: "98"}, []step{rest("DELETE", "/issues/comments/98", "", 204, "")}, 0, "", ""},
+		{"delete a comment that is gone", pull.Action{Kind: pull.DropComment, Target: "98"}, []step{rest("DELETE", "/issues/comments/98", "", 404, `{"message":"Not Found"}`)}, 0, "", ""},
 		{"react", react, []step{mutation("React", `{"content":"THUMBS_UP","subject":"IC_1"}`, done)}, 0, "", ""},
 		{"react to what is gone", react, []step{mutation("React", `{"content":"THUMBS_UP","subject":"IC_1"}`, refused("NOT_FOUND", "Could not resolve to a node with the global id of 'IC_1'"))}, 0, pull.FaultRefused, "resolve"},
 		{"react in a way that there is not", pull.Action{Kind: pull.React, Target: "IC_1:yawn", Node: "IC_1"}, nil, 0, pull.FaultRefused, "no such reaction"},

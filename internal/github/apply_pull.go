@@ -57,6 +57,15 @@ func (w write) comment() (int64, *pull.Fault) {
 	return got.GetID(), f
 }
 
+// dropComment deletes a comment of ours; one that is gone is what was wanted.
+func (w write) dropComment() *pull.Fault {
+	f := w.send("comment.delete", http.MethodDelete, w.path("issues", "comments", w.a.Target), nil, nil)
+	if f != nil && f.Status == http.StatusNotFound {
+		return nil
+	}
+	return f
+}
+
 // fit keeps of a body what GitHub takes, and its last line: that is the marker by which it is found again.
 func fit(body string) string {
 	if len(body) <= bodyLimit {

@@ -23,7 +23,8 @@ const (
 	// contentPerHour keeps below GitHub's 500 content-creating requests an hour, which people share.
 	contentPerHour = 400
 
-	// queriesPerMinute keeps below the 2,000 points a minute that GitHub allows to GraphQL, at one point a query.
+	// queriesPerMinute keeps below the 2,000 points a minute that GitHub allows to GraphQL, at one point a query, with room
+	// for a write a second, which costs five.
 	queriesPerMinute = 1500
 	// placeWait is how long a request waits for one of maxInFlight to end. When they take longer GitHub is in trouble,
 	// and whoever waits would keep others, of scopes that are well, from being served.

@@ -374,7 +374,7 @@ func unanswered(f *pull.Fault) bool {
 // requests are the names of all requests over REST, as the metrics call them.
 var requests = []string{
 	"app.get", "assignee.add", "assignee.remove", "branch.get", "branch.rules", "branch.update", "check.create",
-	"check.update", "checks.rerequest", "collaborator.get", "comment.create", "commits.list", "compare", "contents.get",
+	"check.update", "checks.rerequest", "collaborator.get", "comment.create", "comment.delete", "commits.list", "compare", "contents.get",
 	"files.list", "hook.config", "hook.deliveries", "hook.list", "hook.redeliver", "installation.find",
 	"installation.list", "installation.repositories", "installation.token", "label.add", "label.create", "label.get",
 	"label.remove", "limits.get", "merge", "pull.get", "pull.update", "pulls.list", "ref.delete", "ref.get", "ref.update",

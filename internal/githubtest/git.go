@@ -409,13 +409,19 @@ func (o *objectStore) merge(ours, theirs string) mergeResult {
 	return r
 }
 
-// rebase replays the commits of base..head on top of base, and returns the new tip.
+// rebase replays the commits of base..head on top of base, and returns the new tip. GitHub does not rebase merges.
 func (o *objectStore) rebase(base, head string, by signature) (tip string, conflict bool) {
+	commits := o.between(base, head)
+	if slices.ContainsFunc(commits, func(c *commit) bool { return len(c.parents) != 1 }) {
+		return "", true
+	}
+	return o.replay(base, commits, by)
+}
+
+// replay puts commits on top of base, one after the other.
+func (o *objectStore) replay(base string, commits []*commit, by signature) (tip string, conflict bool) {
 	tip = base
-	for _, c := range o.between(base, head) {
-		if len(c.parents) != 1 {
-			return "", true // GitHub does not rebase merges
-		}
+	for _, c := range commits {
 		// A commit with the tip's content on the old parent makes that parent the merge base: a cherry-pick.
 		stand := o.writeCommit(commit{tree: o.commits[tip].tree, parents: c.parents, author: c.author, committer: c.committer, message: "pick"})
 		m := o.merge(stand, c.sha)

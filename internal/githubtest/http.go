@@ -29,7 +29,7 @@ type Write struct {
 	Actor   string // login
 	Method  string
 	Path    string
-	Kind    string // label.add, label.remove, status, check.create, check.update, merge, branch.delete, branch.update, comment.create, …
+	Kind    string // label.add, reviewer.add, assignee.add, status, check.create, merge, branch.delete, ready, queue.add, comment.create, …
 	What    string // "label.add bug on octo/app#1"
 	SHA     string // the commit it names, if any
 	Text    string // what a comment, a review or a commit says

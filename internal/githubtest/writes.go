@@ -289,12 +289,13 @@ func (c *call) bringUpToDate(pr *PR, expected string, rebase bool) *apiError {
 	return nil
 }
 
-// Rebase replays a branch's own commits on another branch, as a person does at their desk, and pushes the result by force. It
-// panics on a conflict.
+// Rebase replays a branch's own commits on another branch, as git does at a person's desk, without the merges among them, and
+// pushes the result by force. It panics on a conflict.
 func (r *Repo) Rebase(branch, onto string, by *User) string {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
-	tip, conflict := r.objects.rebase(r.refs[onto], r.refs[branch], by.sign(r.s.now()))
+	commits := slices.DeleteFunc(r.objects.between(r.refs[onto], r.refs[branch]), func(c *commit) bool { return len(c.parents) != 1 })
+	tip, conflict := r.objects.replay(r.refs[onto], commits, by.sign(r.s.now()))
 	if conflict {
 		panic(fmt.Sprintf("githubtest: rebase %s on %s: conflict", branch, onto))
 	}

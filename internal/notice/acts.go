@@ -69,6 +69,8 @@ func act(a pull.Action) string {
 		return "delete the branch " + name
 	case pull.WriteComment:
 		return "write a comment"
+	case pull.DropComment:
+		return "delete the second copy of a comment of the service"
 	case pull.React:
 		return "react to a comment"
 	}

@@ -153,12 +153,12 @@ func because(why string) string {
 // approvals one about them, on drafts too; and while GitHub's merge queue tests a commit for the pull request, the same two
 // of that commit. A check that GitHub requires of a queue has to be reported there.
 func Reports(s pull.Snapshot, v policy.Verdict, pageURL string) []pull.Report {
+	var out []pull.Report
 	main, ok := Report(s, v, pageURL)
-	if !ok {
-		return nil
+	if ok {
+		out = append(out, main)
 	}
-	out := []pull.Report{main}
-	if s.State != pull.Open {
+	if s.State != pull.Open || (!ok && v.State != policy.Off) {
 		return out
 	}
 	add := func(name string, sha pull.SHA, state pull.ReportState, title, text string) {
@@ -171,6 +171,10 @@ func Reports(s pull.Snapshot, v policy.Verdict, pageURL string) []pull.Report {
 			r.Digest = r.Fingerprint()
 		}
 		out = append(out, r)
+	}
+	if v.State == policy.Off && s.ReportOn(pull.ApprovalsName, s.Head.SHA) != nil {
+		// Nobody looks after the approvals now: what it said must not go on to speak for them.
+		add(pull.ApprovalsName, s.Head.SHA, pull.ReportWaiting, sentence(v, pull.StatusLimit), summary(v, pageURL))
 	}
 	if a := v.Approvals; a != nil {
 		add(pull.ApprovalsName, s.Head.SHA, approvalsColour(a.Result, a.Reasons), approvalsTitle(a), approvalsSummary(v, a.Reasons, pageURL))

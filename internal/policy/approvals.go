@@ -310,6 +310,10 @@ type Queue struct {
 // approvals puts what the section came to into the verdict.
 func (d *decider) approvals() {
 	if d.p.approvals == nil {
+		// Defaults that are gone may have had the section: what was reported by them is no longer known to be so.
+		if d.e.hold != nil && d.s.ReportOn(pull.ApprovalsName, d.s.Head.SHA) != nil {
+			d.v.Approvals = &Approvals{Result: Unknown, Reasons: []Reason{*d.e.hold}}
+		}
 		return
 	}
 	j := d.f.judged()
@@ -373,7 +377,7 @@ func (d *decider) queue() {
 		if d.v.Approvals.Result != True {
 			lose(d.v.Approvals.Result, d.v.Approvals.Reasons...)
 		}
-		if len(q.Ahead) > 0 {
+		if len(q.Ahead) > 0 && d.p.approvals != nil {
 			d.lookAt(d.now.Add(awaitQueue))
 			d.ahead(lose)
 		}

@@ -433,6 +433,20 @@ func TestQueueWithoutDefaults(t *testing.T) {
 	}
 }
 
+// TestApprovalsWithoutDefaults: what was reported by defaults that are gone is taken back.
+func TestApprovalsWithoutDefaults(t *testing.T) {
+	e := Resolve(pull.Document{Found: true, OID: "1", Text: "version: 1\nmerge: { if: checks.green }\n"}, pull.Document{}, pull.Document{}, true)
+	s := world()
+	if a := e.Evaluate(s, pull.Memory{}, noon).Verdict.Approvals; a != nil {
+		t.Errorf("says %+v of approvals, of which nothing was ever said", a)
+	}
+	s.Reports = []pull.Report{{SHA: head, Name: pull.ApprovalsName, State: pull.ReportGood}}
+	d := e.Evaluate(s, pull.Memory{Same: map[string]bool{"x": true}}, noon)
+	if a := d.Verdict.Approvals; a == nil || a.Result != Unknown || codes(a.Reasons) != "defaults_gone" || d.Memory.Same == nil {
+		t.Errorf("says %+v of approvals, want that it is not known", a)
+	}
+}
+
 // drawn are an approvals policy, a pull request and what GitHub answers.
 func drawn(t *rapid.T) (*Policy, pull.Snapshot, pull.Memory, answers) {
 	people := rapid.SampledFrom([]pull.Actor{alice, bob, carol, dave, eve, us, {}})

@@ -420,7 +420,9 @@ func misread(e celast.Expr, names []bound, say func(e celast.Expr, hint, message
 			say(e, "Leave it out: every value has its type.", "dyn() is not available.")
 			return
 		}
-		checkCall(e, say)
+		if checkCall(e, say) {
+			return
+		}
 		for _, c := range operandsOf(e) {
 			misread(c, names, say)
 		}
@@ -600,8 +602,13 @@ func checkMessage(m string) (message, hint string) {
 
 // typeName replaces CEL's names of types by plain ones.
 func typeName(s string) string {
+	for _, o := range objects {
+		if o.name == s {
+			return o.what
+		}
+	}
 	return strings.NewReplacer(
-		"google.protobuf.Timestamp", "a time", "google.protobuf.Duration", "a duration",
+		"google.protobuf.Timestamp", "a time", "google.protobuf.Duration", "a duration", "timestamp", "a time", "duration", "a duration",
 		"list(string)", "a list of texts", "list(File)", "a list of changed files", "list(Label)", "a list of labels", "list(Commit)", "a list of commits", "list(Check)", "a list of checks",
 		"list(Review)", "a list of reviews", "list(Thread)", "a list of threads", "Account", "an account", "string", "a text", "bool", "true or false", "int", "a number", "double", "a number with a point",
 	).Replace(s)

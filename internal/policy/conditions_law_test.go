@@ -166,7 +166,8 @@ func TestAgainIsSoonEnough(t *testing.T) {
 			until = d.Again
 		}
 		for range 5 {
-			at := noon.Add(time.Duration(rapid.Int64Range(0, int64(until.Sub(noon))-1).Draw(t, "at")))
+			// In microseconds, as the store counts: a look is due in none earlier.
+			at := noon.Add(time.Duration(rapid.Int64Range(0, (int64(until.Sub(noon))-1)/int64(time.Microsecond)).Draw(t, "at")) * time.Microsecond)
 			if e := p.Evaluate(s, pull.Memory{}, at); e.Verdict.Rules[0].Condition.Result != d.Verdict.Rules[0].Condition.Result {
 				t.Fatalf("%s is %s at noon and %s at %s, though the next look is at %s", c, d.Verdict.Rules[0].Condition.Result, e.Verdict.Rules[0].Condition.Result, at, until)
 			}

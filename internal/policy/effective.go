@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
@@ -277,6 +278,9 @@ var (
 func yamlText(s string) string {
 	if plainText.MatchString(s) && !slices.Contains(yamlWords, strings.ToLower(s)) && !strings.HasSuffix(s, "-") {
 		return s
+	}
+	if strings.ContainsAny(s, `"\`) && !strings.ContainsFunc(s, unicode.IsControl) {
+		return "'" + strings.ReplaceAll(s, "'", "''") + "'" // easier on the eye than escapes
 	}
 	var b strings.Builder
 	e := json.NewEncoder(&b)

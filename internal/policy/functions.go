@@ -93,7 +93,8 @@ func checkBy(list ref.Val, named pull.Check, of func(pull.Check) bool) ref.Val {
 }
 
 // A call of one of the functions is checked when the file is read, where its arguments are written out.
-func checkCall(e celast.Expr, say func(e celast.Expr, hint, message string)) {
+// It reports whether that was said of it which makes all else about it idle.
+func checkCall(e celast.Expr, say func(e celast.Expr, hint, message string)) bool {
 	c := e.AsCall()
 	text := func(e celast.Expr) (string, bool) {
 		if e.Kind() != celast.LiteralKind {
@@ -107,20 +108,28 @@ func checkCall(e celast.Expr, say func(e celast.Expr, hint, message string)) {
 		s, ok := text(c.Args()[1])
 		if !ok {
 			say(c.Args()[1], scheduleHint, "A schedule is a text, written out.")
-			return
+			return true
 		}
 		if _, err := parseSchedule(s); err != nil {
 			bad := err.(*badSchedule)
 			say(c.Args()[1], bad.hint, bad.message)
 		}
+	case "schedule": // with another number of arguments: the macro takes the others
+		say(e, scheduleHint, "schedule takes one text.")
+	case "by":
+		if c.IsMemberFunction() && c.Target().Kind() == celast.IdentKind && c.Target().AsIdent() == "checks" {
+			say(e, `For example, checks.by("github-actions", "build").passed.`, "checks.by takes an App and the name of its check.")
+			return true
+		}
 	case "can":
 		if len(c.Args()) != 1 {
-			return
+			return false
 		}
 		if level, ok := text(c.Args()[0]); ok && permissionRank[pull.PermissionLevel(level)] == 0 {
 			say(c.Args()[0], didYouMean(level, []string{"read", "triage", "write", "maintain", "admin"}), "\""+level+"\" is not a permission.")
 		}
 	}
+	return false
 }
 
 // coarse is how soon a condition is looked at again that depends on the time in a way that does not tell when it changes.

@@ -478,6 +478,9 @@ func FuzzEvaluate(f *testing.F) {
 	f.Add(`pr.files.exists(f, f.matches("^x"))`, "!x", "", "x", uint16(0xffff))
 	f.Add(`pr.lines / 0 > 1 || pr.title.contains(pr.body)`, "{a,b}/**", "\x00", "\xff", uint16(0x0f))
 	f.Add(`!(pr.conflicting ? approved : "x" in pr.labels)`, "**", "x", "x", uint16(0xf0))
+	f.Add(`pr.changes.exists(f, f.status == "renamed" && f.previous != "") || pr.commits.all(c, c.verified && c.author.can("write"))`, "a", "x", "x", uint16(0x180))
+	f.Add(`checks.by("ci", "build").passed && update.level in ["patch"] && schedule("Mon-Fri 09:00-17:00 Europe/Paris")`, "a", "x", "x", uint16(0x280))
+	f.Add(`now - pr.created_at > duration("1h") ? pr.labelled.exists(l, l.set_by.permission == "admin") : threads.list.all(t, t.resolved)`, "a", "x", "x", uint16(0x340))
 	f.Add(`pr.labels.map(l, l + l).filter(l, l.size() > 3) != []`, "a", "x", "x", uint16(3))
 	f.Fuzz(func(t *testing.T, condition, glob, title, path string, flags uint16) {
 		quoted := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
@@ -492,7 +495,19 @@ func FuzzEvaluate(f *testing.F) {
 				s.Mergeable = pull.MergeableUnknown
 			}
 			if flags&64 != 0 {
-				s.Labels = []pull.Label{{Name: title, Present: true}}
+				s.Labels = []pull.Label{{Name: title, Present: true, SetBy: bob}}
+			}
+			if flags&128 != 0 {
+				s.Files = append(s.Files, pull.File{Path: title, Previous: path, Status: "renamed", Additions: int(flags)})
+				s.Threads = []pull.Thread{{Author: bob}}
+			}
+			if flags&256 != 0 {
+				s.Known.Commits, s.Known.Renames = &pull.Commits{List: []pull.Commit{{SHA: head, Author: alice, Message: title}}}, true
+				s.Known.People = map[string]pull.Person{"bob": {Actor: bob, Permission: pull.PermissionAdmin}, "alice": {Missing: "gone"}}
+			}
+			if flags&512 != 0 {
+				byBot(dependabot, title, bumpLodash)(s)
+				s.Known.Files = map[string]pull.Document{attributesFile: {Found: true, Text: glob + " linguist-generated"}}
 			}
 		})
 		a, b := p.Evaluate(s, pull.Memory{}, noon), p.Evaluate(s, pull.Memory{}, noon)

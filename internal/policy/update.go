@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
@@ -166,17 +164,8 @@ func readBumps(message string) (bumps []bump, why string) {
 
 // dependabotBumps reads the block that Dependabot ends its messages with, and the versions from the lines above it.
 func dependabotBumps(message, block string) ([]bump, string) {
-	if len(block) > 200_000 {
-		return nil, "is too long"
-	}
-	var data struct {
-		Updated []struct {
-			Name    string `yaml:"dependency-name"`
-			Version string `yaml:"dependency-version"`
-			Type    string `yaml:"update-type"`
-		} `yaml:"updated-dependencies"`
-	}
-	if err := unmarshalYAML(block, &data); err != nil {
+	updated, ok := readBlock(block)
+	if !ok {
 		return nil, "ends in a block that can't be read"
 	}
 	versions := map[string][][2]string{}
@@ -190,14 +179,14 @@ func dependabotBumps(message, block string) ([]bump, string) {
 		versions[m[1]] = [][2]string{{lastWord(m[2]), lastWord(m[3])}}
 	}
 	var out []bump
-	for _, d := range data.Updated {
-		b := bump{name: d.Name, to: d.Version}
-		b.level = strings.TrimPrefix(d.Type, "version-update:semver-")
+	for _, d := range updated {
+		b := bump{name: d["dependency-name"], to: d["dependency-version"]}
+		b.level = strings.TrimPrefix(d["update-type"], "version-update:semver-")
 		if levels[b.level] == 0 {
 			b.level = ""
 		}
-		if v := versions[d.Name]; len(v) > 0 {
-			b.from, versions[d.Name] = v[0][0], v[1:]
+		if v := versions[b.name]; len(v) > 0 {
+			b.from, versions[b.name] = v[0][0], v[1:]
 			if b.to == "" {
 				b.to = v[0][1]
 			} else if computed, _ := levelOf(b.from, v[0][1]); levels[computed] > levels[b.level] && b.level != "" {
@@ -218,14 +207,33 @@ func lastWord(s string) string {
 	return strings.TrimLeft(words[len(words)-1], "^~<>=")
 }
 
-// unmarshalYAML reads YAML whose writer is not trusted to write what the library expects.
-func unmarshalYAML(text string, into any) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("the text can't be read as YAML: %v", v)
+var blockLine = regexp.MustCompile(`^(- |  )([a-z-]+): (?:"([^"\\]*)"|'([^']*)'|([^"'].*))$`)
+
+// readBlock reads the list under "updated-dependencies:", which is YAML of the plainest kind. Anything else in it is not
+// Dependabot's.
+func readBlock(block string) ([]map[string]string, bool) {
+	var out []map[string]string
+	for i, line := range strings.Split(strings.TrimSuffix(block, "\n"), "\n") {
+		if i == 0 {
+			continue // the head
 		}
-	}()
-	return yaml.Unmarshal([]byte(text), into)
+		m := blockLine.FindStringSubmatch(line)
+		if m == nil {
+			return nil, false
+		}
+		if m[1] == "- " {
+			out = append(out, map[string]string{})
+		}
+		if len(out) == 0 || len(out) > maxBumps {
+			return nil, false
+		}
+		d := out[len(out)-1]
+		if _, twice := d[m[2]]; twice {
+			return nil, false
+		}
+		d[m[2]] = m[3] + m[4] + m[5]
+	}
+	return out, len(out) > 0
 }
 
 // renovateBumps reads the rows of Renovate's table: datasource, package, from, to.

@@ -19,8 +19,12 @@ type Result struct {
 	Verdict  policy.Verdict  `json:"verdict"`
 }
 
-// rounds is how often a decision may ask for more, as in a pass.
-const rounds = 10
+// rounds is how often a decision may ask for more, and looks how often a pull request is looked at until nothing follows from
+// a look any more.
+const (
+	rounds = 10
+	looks  = 6
+)
 
 // Run decides every case by a policy, as the service would, and compares.
 func (s *Suite) Run(e policy.Effective) []Result {
@@ -31,8 +35,30 @@ func (s *Suite) Run(e policy.Effective) []Result {
 	return out
 }
 
+// run looks at the pull request as the service would: what a look calls for is done, and looked at again, since one thing
+// follows from another (a label lets it be merged). It ends with a merge, or when nothing follows any more.
 func (c Case) run(e policy.Effective) Result {
 	w := build(c)
+	d := w.decide(e)
+	done := slices.Concat(d.Verdict.Actions, d.Verdict.Would)
+	for n := 1; n < looks && len(d.Actions) > 0 && !ends(d.Actions); n++ {
+		w.apply(d)
+		d = w.decide(e)
+		done = append(done, d.Actions...)
+	}
+	for _, need := range d.Needs { // unreachable unless learn knows less than decisions ask for; a test holds that it does not
+		w.bad = append(w.bad, policy.Problem{Pos: c.Pos, Message: fmt.Sprintf("The decision needs to know %s %s, which no case can give.", need.Kind, need.Name)})
+	}
+	r := Result{Name: c.Name, Pos: c.Pos, Verdict: d.Verdict, Failures: w.bad}
+	if len(w.bad) == 0 {
+		r.Failures = c.expect.compare(w, d, done)
+	}
+	r.Holds = len(r.Failures) == 0
+	return r
+}
+
+// decide decides about the pull request as it is, and answers what has to be looked up for that.
+func (w *world) decide(e policy.Effective) policy.Decision {
 	d := e.Evaluate(w.s, w.m, w.at)
 	for n := 0; len(d.Needs) > 0 && n < rounds; n++ {
 		for _, need := range d.Needs {
@@ -40,19 +66,22 @@ func (c Case) run(e policy.Effective) Result {
 		}
 		d = e.Evaluate(w.s, w.m, w.at)
 	}
-	for _, need := range d.Needs { // unreachable unless learn knows less than decisions ask for; a test holds that it does not
-		w.bad = append(w.bad, policy.Problem{Pos: c.Pos, Message: fmt.Sprintf("The decision needs to know %s %s, which no case can give.", need.Kind, need.Name)})
-	}
-	r := Result{Name: c.Name, Pos: c.Pos, Verdict: d.Verdict, Failures: w.bad}
-	if len(w.bad) == 0 {
-		r.Failures = c.expect.compare(w.s, d)
-	}
-	r.Holds = len(r.Failures) == 0
-	return r
+	return d
+}
+
+// ends reports whether nothing follows from a look that the case could show: the head or the state is another one then.
+func ends(actions []pull.Action) bool {
+	return slices.ContainsFunc(actions, func(a pull.Action) bool {
+		switch a.Kind {
+		case pull.Merge, pull.Enqueue, pull.UpdateBranch, pull.Close, pull.Reopen, pull.DeleteBranch, pull.Retarget:
+			return true
+		}
+		return false
+	})
 }
 
 // compare says what is otherwise than expected.
-func (e expectation) compare(s pull.Snapshot, d policy.Decision) (bad policy.Problems) {
+func (e expectation) compare(w *world, d policy.Decision, actions []pull.Action) (bad policy.Problems) {
 	v := d.Verdict
 	say := func(key, format string, args ...any) {
 		bad = append(bad, policy.Problem{Pos: e.at[key], Message: fmt.Sprintf(format, args...)})
@@ -66,10 +95,10 @@ func (e expectation) compare(s pull.Snapshot, d policy.Decision) (bad policy.Pro
 			say("sentence", "The sentence is %q, without %q.", sentence, part)
 		}
 	}
-	actions := slices.Concat(v.Actions, v.Would)
+	last := slices.Concat(v.Actions, v.Would)
 	e.among("reasons", e.Reasons, codesOf(v), say)
-	e.among("labels", e.Labels, labelsAfter(s, actions), say)
-	e.among("reviewers", e.Reviewers, reviewersAfter(s, actions), say)
+	e.among("labels", e.Labels, labelsAfter(w.s, last), say)
+	e.among("reviewers", e.Reviewers, w.withTeams(reviewersAfter(w.s, last)), say)
 	if e.Merge != "" {
 		if got := mergeOf(actions); got != string(e.Merge) && (e.Merge != "true" || got == "false") {
 			say("merge", "merge is %s, not %s.", got, e.Merge)

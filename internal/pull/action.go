@@ -61,13 +61,14 @@ const (
 	Retarget     ActionKind = "base"            // target: the number of another pull request; Branch: its new base
 	DeleteBranch ActionKind = "branch.delete"   // target: the branch; SHA is where it has to be
 	WriteComment ActionKind = "comment"         // target: what it is about; Body ends in its marker
+	DropComment  ActionKind = "comment.delete"  // target: the id of a comment of ours of which there is an older copy
 	React        ActionKind = "reaction"        // target: the comment's node id and the reaction: "IC_x:+1"; repeating it changes nothing
 )
 
 // ActionKinds lists every kind, in the order in which a pass carries actions out.
 var ActionKinds = []ActionKind{
 	RemoveLabel, AddLabel, AskReview, UnaskReview, Assign, Unassign, Retitle, MarkReady, MarkDraft, Approve, Unapprove, SetReport,
-	Rerun, UpdateBranch, Dequeue, Enqueue, Merge, Close, Reopen, Retarget, DeleteBranch, WriteComment, React,
+	Rerun, UpdateBranch, Dequeue, Enqueue, Merge, Close, Reopen, Retarget, DeleteBranch, WriteComment, DropComment, React,
 }
 
 // Repeatable reports whether sending the action twice does the same as sending it once. What is not repeatable is
@@ -75,7 +76,7 @@ var ActionKinds = []ActionKind{
 func (a Action) Repeatable() bool {
 	switch a.Kind {
 	case AddLabel, RemoveLabel, DeleteBranch, AskReview, UnaskReview, Assign, Unassign, Retitle, MarkReady, MarkDraft, Unapprove,
-		Dequeue, Retarget, React:
+		Dequeue, Retarget, DropComment, React:
 		return true
 	case SetReport:
 		return a.Report != nil && (a.Report.ID != 0 || a.Report.Digest == "") // a status, or an update of a known check run
@@ -84,14 +85,32 @@ func (a Action) Repeatable() bool {
 }
 
 // Marker is the line that ends a comment or a review of ours, and by which it is found again: nobody sees it.
-func Marker(target string) string { return "<!-- pr-manager:" + target + " -->" }
+func Marker(target string) string { return markBegins + inMark(target) + markEnds }
 
-// Marked reports whether a text is the one with the target's marker: its last line, so that quoting it is not it.
-func Marked(body, target string) bool {
-	body = strings.TrimRight(body, " \t\r\n")
-	rest, ends := strings.CutSuffix(body, Marker(target))
-	return ends && (rest == "" || strings.HasSuffix(rest, "\n"))
+const (
+	markBegins = "<!-- pr-manager:"
+	markEnds   = " -->"
+)
+
+// inMark is a target as a marker holds it: whatever people have named, in one line that does not end the marker.
+func inMark(target string) string {
+	return strings.ReplaceAll(strings.Join(strings.Fields(target), " "), ">", "&gt;")
 }
+
+// MarkOf is what a text's marker says it is about; "" when it has none. It is the last line, so that quoting it is not it.
+func MarkOf(body string) string {
+	body = strings.TrimRight(body, " \t\r\n")
+	line := body[strings.LastIndexByte(body, '\n')+1:]
+	mark, begins := strings.CutPrefix(line, markBegins)
+	mark, ends := strings.CutSuffix(mark, markEnds)
+	if !begins || !ends {
+		return ""
+	}
+	return mark
+}
+
+// Marked reports whether a text is the one with the target's marker.
+func Marked(body, target string) bool { return target != "" && MarkOf(body) == inMark(target) }
 
 // StatusLimit is how many characters of a description GitHub keeps in a commit status.
 const StatusLimit = 140

@@ -137,6 +137,25 @@ func TestWhatAnInstallationLacks(t *testing.T) {
 	}
 }
 
+func TestMarkers(t *testing.T) {
+	for _, target := range []string{"c1", "comment:97:ab12", "rule: a --> b", "two\nlines", "<b>"} {
+		body := "No.\n\n" + Marker(target)
+		if strings.Count(Marker(target), "-->") != 1 || strings.Contains(Marker(target), "\n") {
+			t.Errorf("Marker(%q) = %q: it ends too early", target, Marker(target))
+		}
+		for text, want := range map[string]bool{
+			body: true, body + "\r\n": true, Marker(target): true, "> " + Marker(target): false, body + "\nMore.": false, "No." + Marker(target): false, "": false,
+		} {
+			if got := Marked(text, target); got != want {
+				t.Errorf("Marked(%q, %q) = %v, want %v", text, target, got, want)
+			}
+		}
+		if Marked(body, target+"x") || Marked(body, "") {
+			t.Errorf("%q is taken for another's", body)
+		}
+	}
+}
+
 func TestWhichTokensSeeTeams(t *testing.T) {
 	for scopes, want := range map[string]bool{"repo": false, "repo read:org": true, "admin:org": true, "read:orgs public_repo": false, "": false} {
 		if got := (Token{Kind: TokenClassic, Scopes: strings.Fields(scopes)}).SeesTeams(); got != want {

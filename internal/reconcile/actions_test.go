@@ -155,6 +155,9 @@ var acts = []struct {
 	{pull.WriteComment, nil, func(*stage, pull.Snapshot) pull.Action {
 		return pull.Action{Target: "c1", Body: "No, since it is too late.\n\n" + pull.Marker("c1")}
 	}},
+	{pull.DropComment, func(s *stage) { s.comment = s.pr.Comment(s.hub.User("robot"), "No.") }, func(s *stage, _ pull.Snapshot) pull.Action {
+		return pull.Action{Target: fmt.Sprint(s.comment.ID())}
+	}},
 	{pull.React, nil, func(s *stage, snap pull.Snapshot) pull.Action {
 		i := slices.IndexFunc(snap.Comments, func(c pull.Comment) bool { return c.ID == s.comment.ID() })
 		return pull.Action{Target: snap.Comments[i].NodeID + ":+1", Node: snap.Comments[i].NodeID}
@@ -245,7 +248,7 @@ func writeOf(a pull.Action, as string) string {
 		pull.Unapprove: "pulls.dismiss-review", pull.SetReport: "checks.create", pull.Rerun: "actions.re-run-workflow-failed-jobs",
 		pull.UpdateBranch: "pulls.update-branch", pull.Enqueue: "graphql.Enqueue", pull.Dequeue: "graphql.Dequeue", pull.Merge: "pulls.merge",
 		pull.Close: "pulls.update", pull.Reopen: "pulls.update", pull.Retarget: "pulls.update", pull.DeleteBranch: "git.delete-ref",
-		pull.WriteComment: "issues.create-comment", pull.React: "graphql.React",
+		pull.WriteComment: "issues.create-comment", pull.DropComment: "issues.delete-comment", pull.React: "graphql.React",
 	}[a.Kind]
 }
 

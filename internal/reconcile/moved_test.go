@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -52,6 +53,58 @@ func TestAConflictThatStays(t *testing.T) {
 		}
 		if f.writes < 3 || f.writes > 20 || f.looks > 20 {
 			t.Errorf("%d looks and %d writes in an hour, want a few", f.looks, f.writes)
+		}
+	})
+}
+
+// A sulky forge shows a comment of ours twice, and does not let either be deleted.
+type sulky struct {
+	*hand
+	looks, writes int
+}
+
+func (f *sulky) Snapshot(ctx context.Context, scope pull.Scope, repo pull.Repo, number int) (pull.Snapshot, error) {
+	f.looks++
+	s, err := f.hand.Snapshot(ctx, scope, repo, number)
+	for id := range int64(2) {
+		s.Comments = append(s.Comments, pull.Comment{Source: pull.Conversation, ID: 97 + id, Author: s.Us, Body: pull.Marker("c1")})
+	}
+	return s, err
+}
+
+func (f *sulky) Apply(ctx context.Context, scope pull.Scope, s pull.Snapshot, a pull.Action) (int64, error) {
+	if a.Kind != pull.DropComment {
+		return f.hand.Apply(ctx, scope, s, a)
+	}
+	f.writes++
+	if a.Target != "98" {
+		return 0, fmt.Errorf("it is the younger one, 98, that has to go, not %s", a.Target)
+	}
+	return 0, &pull.Fault{Class: pull.FaultRefused, Op: "comment.delete", Status: 403, Message: "Forbidden"}
+}
+
+// TestWhatIsRefusedIsLeftAlone: also what no policy has asked for.
+func TestWhatIsRefusedIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, end := context.WithCancel(t.Context())
+		s := opened(t)
+		defer s.Close()
+		if err := s.MarkDue(ctx, pull.PullKey(5, 1), pull.Ordinary); err != nil {
+			t.Fatal(err)
+		}
+		f := &sulky{hand: &hand{&forge{}, "only", nil}}
+		r := reconcile.New(f, s, reconcile.Options{Owner: "only", Metrics: telemetry.NewMetrics("", ""), Log: slog.New(slog.DiscardHandler)})
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		time.Sleep(50 * time.Minute)
+		writes, looks := f.writes, f.looks
+		time.Sleep(time.Hour)
+		end()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if writes != 1 || looks > 4 || f.writes != 2 {
+			t.Errorf("%d tries and %d looks in fifty minutes, %d tries an hour later; want one, a few, and two", writes, looks, f.writes)
 		}
 	})
 }

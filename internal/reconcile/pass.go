@@ -20,9 +20,9 @@ import (
 // event comes first.
 const afterMerge = 2 * time.Second
 
-// mergeWithin is how old a look may be when a merge follows from it. A merge is pinned to the head commit, but not to
-// the base, the labels and the reviews that it was decided on: other writes, a second apart each, must not give anybody
-// the time to change those.
+// mergeWithin is how old a look may be when a merge follows from it, or what GitHub itself may merge on: an approval, a place
+// in its queue. They are pinned to the head commit, but not to the base, the labels and the reviews that they were decided
+// on: other writes, a second apart each, must not give anybody the time to change those.
 const mergeWithin = 3 * time.Second
 
 // A pass is one observe–decide–act round for one claim.
@@ -222,6 +222,9 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 		return plan, nil
 	}
 	plan.Actions, plan.Commands = slices.Clone(d.Actions), d.Commands
+	if _, speaks := notice.Report(s, d.Verdict, ""); speaks {
+		plan.Actions = append(plan.Actions, spares(s)...)
+	}
 	for _, r := range d.Replies {
 		plan.Actions = append(plan.Actions, pull.Action{
 			Kind: pull.WriteComment, Target: r.Target(), Body: notice.Reply(r, d.Verdict, p.o.Page(s.Repo, s.Number)),
@@ -231,6 +234,15 @@ func (p *pass) plan(s pull.Snapshot, look *Look, settled []pull.Intent, m pull.M
 		plan.Actions[i].Why = notice.Why(d.Verdict, plan.Actions[i])
 	}
 	plan.Actions = append(plan.Actions, reports...)
+	// What GitHub has refused lately is not asked for again before that may have changed, whoever wants it.
+	plan.Actions = slices.DeleteFunc(plan.Actions, func(a pull.Action) bool {
+		until, _, held := m.Withheld(a, p.store.Now())
+		if held {
+			look.Decision.Again = sooner(look.Decision.Again, until)
+		}
+		return held
+	})
+	plan.Pull.NextLook = look.Decision.Again
 	slices.SortStableFunc(plan.Actions, func(a, b pull.Action) int {
 		return slices.Index(pull.ActionKinds, a.Kind) - slices.Index(pull.ActionKinds, b.Kind)
 	})
@@ -309,7 +321,8 @@ func (p *pass) carryOut(ctx context.Context, s pull.Snapshot, d policy.Decision,
 			return pull.PassResult{Outcome: pull.PassParked, Again: p.store.Now()}, nil // handed back for the next process
 		default:
 		}
-		if a.Kind == pull.Merge && i > 0 && time.Since(seen) > mergeWithin {
+		merges := a.Kind == pull.Merge || a.Kind == pull.Enqueue || a.Kind == pull.Approve
+		if merges && i > 0 && time.Since(seen) > mergeWithin {
 			// Look again first; then there is nothing else to write.
 			return pull.PassResult{Outcome: pull.PassDone, Again: p.store.Now()}, nil
 		}

@@ -107,12 +107,34 @@ func happened(in pull.Intent, s pull.Snapshot) bool {
 		return slices.ContainsFunc(s.Comments, func(c pull.Comment) bool {
 			return c.Author.Same(s.Us) && c.Source == pull.Conversation && pull.Marked(c.Body, a.Target)
 		})
+	case pull.DropComment:
+		return !slices.ContainsFunc(s.Comments, func(c pull.Comment) bool {
+			return c.Source == pull.Conversation && strconv.FormatInt(c.ID, 10) == a.Target
+		})
 	case pull.React:
 		return slices.ContainsFunc(s.Comments, func(c pull.Comment) bool {
 			return c.NodeID == a.Node && slices.Contains(c.Reacted, strings.TrimPrefix(a.Target, a.Node+":"))
 		})
 	}
 	return false
+}
+
+// spares are comments of ours of which there is an older copy, with the same marker. GitHub takes no fence: a process that was
+// frozen between its last check of the lease and the request, or an answer that took longer to show than anybody waits, may
+// leave one. The oldest stays, since it may have been answered.
+func spares(s pull.Snapshot) (drop []pull.Action) {
+	seen := map[string]bool{}
+	for _, c := range s.Comments {
+		mark := pull.MarkOf(c.Body)
+		if mark == "" || c.Source != pull.Conversation || !c.Author.Same(s.Us) || c.Editor.ID != 0 && !c.Editor.Same(s.Us) {
+			continue
+		}
+		if seen[mark] {
+			drop = append(drop, pull.Action{Kind: pull.DropComment, Target: strconv.FormatInt(c.ID, 10)})
+		}
+		seen[mark] = true
+	}
+	return drop
 }
 
 // reports are all of ours that a snapshot shows.

@@ -380,6 +380,7 @@ func TestIntakeKnowsItsOwnEcho(t *testing.T) {
 	ours := func(state pull.ReportState, title, digest string) *pull.Report {
 		return &pull.Report{SHA: "aaa", State: state, Title: title, Digest: digest}
 	}
+	named := func(r *pull.Report) *pull.Report { r.Name = pull.ApprovalsName; return r }
 	long := strings.Repeat("word ", 60)
 	cases := []struct {
 		name          string
@@ -396,6 +397,8 @@ func TestIntakeKnowsItsOwnEcho(t *testing.T) {
 		{"a check run without one", ours("good", "Ready.", "d1"), ours("good", "Ready.", ""), pull.Done, false},
 		{"before our answer came", ours("good", "Ready.", ""), ours("good", "Ready.", ""), pull.Executing, true},
 		{"after GitHub refused ours", ours("good", "Ready.", ""), ours("good", "Ready.", ""), pull.Failed, false},
+		{"another report of ours", named(ours("good", "Ready.", "")), named(ours("good", "Ready.", "")), pull.Done, true},
+		{"a report that we have not written", ours("good", "Ready.", ""), named(ours("good", "Ready.", "")), pull.Done, false},
 		{"about another commit", ours("good", "Ready.", ""), &pull.Report{SHA: "bbb", State: "good", Title: "Ready."}, pull.Done, false},
 	}
 	worlds(t, func(t *testing.T, w *world) {
@@ -403,7 +406,7 @@ func TestIntakeKnowsItsOwnEcho(t *testing.T) {
 			n := i + 1
 			w.hint("first "+c.name, n)
 			k := w.claim()
-			a := pull.Action{Kind: pull.SetReport, Target: "aaa", SHA: "aaa", Report: c.written}
+			a := pull.Action{Kind: pull.SetReport, Target: c.written.Target(), SHA: "aaa", Report: c.written}
 			if err := w.Plan(w.ctx, k, pull.Plan{Pull: pull.Row{State: pull.Open, Head: "aaa"}, Actions: []pull.Action{a}}); err != nil {
 				t.Fatal(err)
 			}
