@@ -691,6 +691,9 @@ func (s *story) expectComments(pr *githubtest.PR, words []string) error {
 		return fmt.Errorf("there are %d comments of the service: %q", len(got), got)
 	}
 	for i, w := range words {
+		if w, err = s.text(w); err != nil {
+			return err
+		}
 		if !strings.Contains(got[i], w) {
 			return fmt.Errorf("comment %d of the service is %q", i+1, got[i])
 		}

@@ -25,8 +25,8 @@ import (
 type approvalLeafShape struct {
 	Name ruleName `json:"name,omitempty" jsonschema_description:"What it is for, in a few words."`
 	selectorShape
-	Count *int    `json:"count,omitempty" jsonschema:"minimum=0,maximum=20" jsonschema_description:"How many have to approve. 1 without it; 0 says that nobody has to."`
-	From  texts   `json:"from,omitempty" jsonschema_description:"Whose approvals count: logins, teams (@acme/backend), permissions (maintain), codeowners. Without it, those of everybody who may write."`
+	Count *int    `json:"count,omitempty" jsonschema:"minimum=0,maximum=20" default:"1" jsonschema_description:"How many have to approve. 1 without it; 0 says that nobody has to."`
+	From  texts   `json:"from,omitempty" default:"everybody who may write" jsonschema_description:"Whose approvals count: logins, teams (@acme/backend), permissions (maintain), codeowners. Without it, those of everybody who may write."`
 	Allow allowed `json:"allow,omitempty" jsonschema_description:"author, contributors: their approvals count too."`
 }
 
@@ -42,7 +42,7 @@ type approvalShape struct {
 	approvalLeafShape
 	Any  []approvalPartShape `json:"any,omitempty" jsonschema:"minItems=1,maxItems=20" jsonschema_description:"Rules, one of which has to hold."`
 	All  []approvalPartShape `json:"all,omitempty" jsonschema:"minItems=1,maxItems=20" jsonschema_description:"Rules, all of which have to hold."`
-	Veto vetoes              `json:"veto,omitempty" jsonschema_description:"Who can hold a pull request back by requesting changes: logins, teams, permissions, codeowners; or false: nobody. Without such a rule, everybody who may write."`
+	Veto vetoes              `json:"veto,omitempty" default:"everybody who may write" jsonschema_description:"Who can hold a pull request back by requesting changes: logins, teams, permissions, codeowners; or false: nobody. Without such a rule, everybody who may write."`
 }
 
 // ruleName is a text of at most 100 characters, vetoes are people or false, and allowed are author and contributors.

@@ -166,8 +166,7 @@ func TestAgainIsSoonEnough(t *testing.T) {
 			until = d.Again
 		}
 		for range 5 {
-			// In microseconds, as the store counts: a look is due in none earlier.
-			at := noon.Add(time.Duration(rapid.Int64Range(0, (int64(until.Sub(noon))-1)/int64(time.Microsecond)).Draw(t, "at")) * time.Microsecond)
+			at := noon.Add(time.Duration(rapid.Int64Range(0, until.Sub(noon).Microseconds()-1).Draw(t, "microseconds")) * time.Microsecond)
 			if e := p.Evaluate(s, pull.Memory{}, at); e.Verdict.Rules[0].Condition.Result != d.Verdict.Rules[0].Condition.Result {
 				t.Fatalf("%s is %s at noon and %s at %s, though the next look is at %s", c, d.Verdict.Rules[0].Condition.Result, e.Verdict.Rules[0].Condition.Result, at, until)
 			}

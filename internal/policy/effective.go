@@ -69,7 +69,13 @@ func Settings(own, defaults pull.Document) ([]Setting, Problems) {
 			}
 		}
 		if s.Value == nil {
-			s.BuiltIn = []BuiltIn{{key, or(f.Tag.Get("default"), "none")}}
+			s.BuiltIn = []BuiltIn{{key, or(builtIn(f), "none")}}
+			if within := leftOut(f.Type, Value{Kind: Mapping}); builtIn(f) == "" && len(within) > 0 {
+				s.BuiltIn = within
+				for i := range within {
+					within[i].Key = key + "." + within[i].Key
+				}
+			}
 		} else {
 			s.BuiltIn = leftOut(f.Type, *s.Value)
 		}
@@ -84,6 +90,15 @@ func jsonKey(f reflect.StructField) string {
 	return key
 }
 
+// builtIn is what holds without a key: in a tag of its field, or in the words of its description after "Without it:".
+func builtIn(f reflect.StructField) string {
+	if means := f.Tag.Get("default"); means != "" {
+		return means
+	}
+	_, means, _ := strings.Cut(f.Tag.Get("jsonschema_description"), "Without it: ")
+	return strings.TrimSuffix(means, ".")
+}
+
 // leftOut returns what is built in for the keys that a value does not have: of a list or a mapping of rules, those that one
 // of them does not have.
 func leftOut(t reflect.Type, v Value) []BuiltIn {
@@ -94,7 +109,7 @@ func leftOut(t reflect.Type, v Value) []BuiltIn {
 	case t.Kind() == reflect.Struct && v.Kind == Mapping:
 		var out []BuiltIn
 		for _, f := range shapeFields(t) {
-			means := f.Tag.Get("default")
+			means := builtIn(f)
 			if means == "" || slices.ContainsFunc(v.Keys, func(e Entry) bool { return e.Key == jsonKey(f) }) {
 				continue
 			}

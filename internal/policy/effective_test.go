@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -121,4 +122,48 @@ func values(settings []Setting) map[string]*Value {
 		out[s.Key] = s.Value
 	}
 	return out
+}
+
+// TestBuiltInIsWhatIsSaid: what effective prints for a key that is left out is what its description says, and what is the
+// case: written down, it decides the same.
+func TestBuiltInIsWhatIsSaid(t *testing.T) {
+	n := 0
+	for _, shape := range []reflect.Type{
+		reflect.TypeFor[fileShape](), reflect.TypeFor[reviewerShape](), reflect.TypeFor[approvalLeafShape](), reflect.TypeFor[approvalShape](),
+		reflect.TypeFor[mergeShape](), reflect.TypeFor[commandsShape](),
+	} {
+		for _, f := range shapeFields(shape) {
+			means := builtIn(f)
+			if means == "" {
+				continue
+			}
+			n++
+			if about := f.Tag.Get("jsonschema_description"); !strings.Contains(about, means) && !strings.Contains(about, "ithout") && !strings.HasPrefix(about, "true:") {
+				t.Errorf("%s: without it %q, of which its description says nothing: %s", jsonKey(f), means, about)
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("only %d keys say what holds without them", n)
+	}
+	for _, tt := range []struct{ without, with string }{
+		{"merge: { if: approved }", "merge: { if: approved, update: never, delete-branch: false }"},
+		{"mode: active", ""},
+		{"reviewers: [{ from: [bob, carol] }]", "reviewers: [{ from: [bob, carol], count: 1, pick: round-robin, as: members }]"},
+		{"approvals: [{ name: a }]", "approvals: [{ name: a, count: 1, from: write }]"},
+	} {
+		var got []string
+		for _, text := range []string{tt.without, tt.with} {
+			p, problems := Parse(FileName, []byte("version: 1\n"+text+"\n"))
+			if problems != nil {
+				t.Fatal(problems)
+			}
+			d := p.Evaluate(world(), pull.Memory{}, noon)
+			d.Needs = nil
+			got = append(got, sayings(d))
+		}
+		if got[0] != got[1] {
+			t.Errorf("%s decides\n%s\nand %s\n%s", tt.without, got[0], tt.with, got[1])
+		}
+	}
 }

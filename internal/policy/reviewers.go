@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -28,15 +29,15 @@ import (
 
 // A reviewerShape is one rule of the section reviewers.
 type reviewerShape struct {
-	Name string `json:"name,omitempty" jsonschema_description:"What it is for, in a few words."`
+	Name ruleName `json:"name,omitempty" jsonschema_description:"What it is for, in a few words."`
 	selectorShape
 	From     texts            `json:"from" jsonschema:"required" jsonschema_description:"Who can be asked: logins, teams (@acme/backend), codeowners."`
-	Count    int              `json:"count,omitempty" jsonschema:"minimum=1,maximum=15" jsonschema_description:"How many of them are to be asked; 1 without it. With codeowners: for each group of files with the same owners."`
-	Pick     string           `json:"pick,omitempty" jsonschema:"enum=round-robin,enum=least-loaded,enum=random" jsonschema_description:"Whom to take: round-robin (the default) takes turns by the numbers of the pull requests, least-loaded whoever has the fewest open requests, random draws lots."`
+	Count    int              `json:"count,omitempty" jsonschema:"minimum=1,maximum=15" default:"1" jsonschema_description:"How many of them are to be asked; 1 without it. With codeowners: for each group of files with the same owners."`
+	Pick     string           `json:"pick,omitempty" jsonschema:"enum=round-robin,enum=least-loaded,enum=random" default:"round-robin" jsonschema_description:"Whom to take: round-robin (the default) takes turns by the numbers of the pull requests, least-loaded whoever has the fewest open requests, random draws lots."`
 	Weights  map[string]share `json:"weights,omitempty" jsonschema_description:"How many shares somebody takes, by login; 1 without it."`
 	Capacity int              `json:"capacity,omitempty" jsonschema:"minimum=1" jsonschema_description:"How many open requests somebody may have and still be asked."`
 	Away     texts            `json:"away,omitempty" jsonschema_description:"Logins of those who are not asked for now. Those whom GitHub shows as busy are not either."`
-	As       string           `json:"as,omitempty" jsonschema:"enum=members,enum=team" jsonschema_description:"members (the default): of a team, members are asked. team: the team itself is."`
+	As       string           `json:"as,omitempty" jsonschema:"enum=members,enum=team" default:"members" jsonschema_description:"members (the default): of a team, members are asked. team: the team itself is."`
 	Again    bool             `json:"again,omitempty" jsonschema_description:"true: whoever has reviewed is asked again when a push has changed something since."`
 }
 
@@ -110,7 +111,9 @@ func (r *reader) reviewerRule(n ast.Node) reviewerRule {
 	for _, k := range keys {
 		switch k.key {
 		case "name":
-			rule.name = r.sentence(k)
+			if rule.name = r.sentence(k); utf8.RuneCountInString(rule.name) > maxRuleName {
+				r.say(r.pos(k.value), "", "A name has at most %d characters.", maxRuleName)
+			}
 		case "from":
 			rule.from = r.peopleOf(k, nil, wordOwners)
 		case "count":
@@ -222,7 +225,12 @@ var reviewerCodes = []Code{
 
 // reviewers asks for reviews.
 func (d *decider) reviewers() {
-	asked := map[string]bool{} // in this decision, by any rule
+	asked := map[string]bool{} // in this decision, by a command or a rule
+	for _, act := range d.actions {
+		if act.Kind == pull.AskReview {
+			asked[strings.ToLower(act.Target)] = true
+		}
+	}
 	for i := range d.p.reviewers {
 		a := asking{d: d, rule: &d.p.reviewers[i], asked: asked}
 		a.decide()
@@ -458,7 +466,7 @@ func (a *asking) standing(c candidate) (placed bool, out Reason) {
 		return false, Reason{Code: ReviewerAuthor}
 	case a.asked[c.key()]:
 		if !slices.ContainsFunc(a.out.Why, func(r Reason) bool { return slices.Contains(r.Names, c.name) }) {
-			a.say(Reason{Code: ReviewerAsked}, c.name) // by a rule before this one
+			a.say(Reason{Code: ReviewerAsked}, c.name)
 		}
 		return true, Reason{}
 	case passed && a.leaves(c):

@@ -283,6 +283,26 @@ func TestReviewersOfTwoRules(t *testing.T) {
 	}
 }
 
+// TestAskedOnceByWhomever: a command, a rule of reviewers and a free rule that mean the same person ask once.
+func TestAskedOnceByWhomever(t *testing.T) {
+	p := must(t, "version: 1\nreviewers: [{ from: [bob, carol] }]\nrules: [{ name: x, if: true, do: [{ request-review: [Bob, carol] }] }]\ncommands: { cc: { allow: read } }\n")
+	s := world(fresh, func(s *pull.Snapshot) {
+		s.Comments = []pull.Comment{{Source: pull.Conversation, ID: 1, NodeID: "IC_1", Author: alice, Body: "/cc @Carol", At: noon.Add(-time.Minute)}}
+	})
+	d := usual().ask(t, p, s, pull.Memory{}, noon)
+	who := asks(d)
+	for i := range who {
+		who[i] = strings.ToLower(who[i])
+	}
+	slices.Sort(who)
+	if got := strings.Join(who, " "); got != "bob carol" {
+		t.Errorf("asks %s, want bob (by the free rule) and carol (by the command) once each", got)
+	}
+	if rule := d.Verdict.Rules[slices.IndexFunc(d.Verdict.Rules, func(r Rule) bool { return r.Section == "reviewers" })]; told(rule) != "asked, reviewer_asked carol" {
+		t.Errorf("the rule of reviewers says %s, want that carol is asked", told(rule))
+	}
+}
+
 func TestNobodyIsAskedWhenItIsOver(t *testing.T) {
 	p := must(t, "version: 1\nreviewers: [{ from: bob }]\n")
 	for _, state := range []pull.State{pull.Closed, pull.Merged} {
@@ -548,6 +568,7 @@ func TestReviewersProblems(t *testing.T) {
 		{"reviewers: [{ from: bob, weights: { bob: 11 } }]", `bob can be 1 to 10, not 11.`},
 		{"reviewers: [{ from: bob, away: \"@acme/x\" }]", `away lists people; "acme/x" is a team. Write the logins of its members.`},
 		{"reviewers: [{ from: [] }]", `from is an empty list.`},
+		{"reviewers: [{ from: bob, name: " + strings.Repeat("x", 101) + " }]", `A name has at most 100 characters.`},
 		{"reviewers: [bob]", `A rule of reviewers must be a mapping of keys to values; this is text.`},
 	} {
 		_, problems := Parse("p.yml", []byte("version: 1\n"+tt.text+"\n"))

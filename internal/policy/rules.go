@@ -397,9 +397,11 @@ func (d *decider) withdraw() {
 	d.v.Rules = append(d.v.Rules, out)
 }
 
-// heardOrAsked reports whether somebody has reviewed or is asked to.
+// heardOrAsked reports whether somebody has reviewed or is asked to, be it by this very decision.
 func (d *decider) heardOrAsked(name string) bool {
-	return slices.ContainsFunc(d.s.ReviewRequests, func(r pull.ReviewRequest) bool {
+	return slices.ContainsFunc(d.actions, func(a pull.Action) bool {
+		return a.Kind == pull.AskReview && strings.EqualFold(a.Target, name)
+	}) || slices.ContainsFunc(d.s.ReviewRequests, func(r pull.ReviewRequest) bool {
 		return strings.EqualFold(r.Team, name) || strings.EqualFold(r.Who.Login, name)
 	}) || slices.ContainsFunc(d.s.Reviews, func(r pull.Review) bool { return strings.EqualFold(r.Author.Login, name) })
 }

@@ -16,9 +16,9 @@ type fileShape struct {
 	UpdateBots texts                 `json:"update-bots,omitempty" jsonschema_description:"Logins of Apps that update dependencies, beside Dependabot and Renovate: update.level and its like trust their pull requests too."`
 	Labels     map[string]labelShape `json:"labels,omitempty" jsonschema_description:"Labels that are kept in step with their conditions: added when all of them hold, removed when they no longer do."`
 	Reviewers  []reviewerShape       `json:"reviewers,omitempty" jsonschema_description:"Who is asked to review what."`
-	Approvals  []approvalShape       `json:"approvals,omitempty" jsonschema:"minItems=1" jsonschema_description:"Who has to approve what. All of the rules have to hold."`
+	Approvals  []approvalShape       `json:"approvals,omitempty" jsonschema:"minItems=1" default:"one approval by somebody else who may write" jsonschema_description:"Who has to approve what. All of the rules have to hold. Without it, one approval by somebody else who may write is enough."`
 	Checks     *checksShape          `json:"checks,omitempty" jsonschema_description:"What is known about the checks of this repository."`
-	Merge      *mergeShape           `json:"merge,omitempty" jsonschema_description:"When and how pull requests are merged. Without it, merging is left to people."`
+	Merge      *mergeShape           `json:"merge,omitempty" default:"merging is left to people" jsonschema_description:"When and how pull requests are merged. Without it, merging is left to people."`
 	Rules      []freeShape           `json:"rules,omitempty" jsonschema_description:"Things that are done while a condition holds."`
 	Commands   commandsShape         `json:"commands,omitempty" jsonschema_description:"Who may give which command in a comment."`
 }
