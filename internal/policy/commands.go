@@ -501,7 +501,7 @@ func (c *commanding) pointless(cmd *pull.Command, v *verb, args arguments) *Reas
 	r := &Reason{Code: CommandPointless, Verb: v.name, SHA: c.s.Head.SHA}
 	switch v.name {
 	case "merge":
-		if c.p.merge != nil && c.p.merge.command {
+		if m := c.p.merge; m != nil && (m.command || len(m.labels) == 0) { // where nobody has to ask, asking does no harm
 			return nil
 		}
 	case "unmerge":
