@@ -114,6 +114,9 @@ func commitOf(c *gh.RepositoryCommit) pull.Commit {
 		SHA: pull.SHA(c.GetSHA()), Author: account(c.GetAuthor()), Committer: account(c.GetCommitter()), Message: c.GetCommit().GetMessage(),
 		Verified: c.GetCommit().GetVerification().GetVerified(),
 	}
+	if by := c.GetCommit().GetAuthor(); by.GetName() != "" && by.GetEmail() != "" {
+		out.Written = by.GetName() + " <" + by.GetEmail() + ">"
+	}
 	for _, p := range c.Parents {
 		out.Parents = append(out.Parents, pull.SHA(p.GetSHA()))
 	}

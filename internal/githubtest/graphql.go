@@ -1329,7 +1329,7 @@ func (x *gqlExec) ofReview(rv *Review, f *ast.Field, args map[string]any, path [
 	case "updatedAt":
 		return rv.updated
 	case "authorCanPushToRepository":
-		return rv.pr.repo.role(rv.author) >= CanWrite
+		return rv.pr.repo.pushes(rv.author)
 	case "authorAssociation":
 		return rv.pr.repo.association(rv.author)
 	case "url":

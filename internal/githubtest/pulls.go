@@ -848,7 +848,7 @@ func (pr *PR) decided(want int) string {
 	}
 	approvals := 0
 	for _, rv := range pr.opinions() {
-		if pr.repo.role(rv.author) < CanWrite {
+		if !pr.repo.pushes(rv.author) {
 			continue
 		}
 		switch rv.state {

@@ -720,6 +720,16 @@ func (r *Repo) role(u *User) Role {
 	return max(r.granted(u), r.publicRole())
 }
 
+// pushes reports whether an account's reviews count as those of somebody who may write. An App's do where it is installed with
+// the permission to write contents, though it has no role.
+func (r *Repo) pushes(u *User) bool {
+	return r.role(u) >= CanWrite || slices.ContainsFunc(r.s.apps, func(a *App) bool {
+		return a.Bot == u && slices.ContainsFunc(a.installations, func(in *Installation) bool {
+			return in.permissions["contents"] == "write" && in.covers(r)
+		})
+	})
+}
+
 func (r *Repo) publicRole() Role {
 	if r.private {
 		return CanNothing

@@ -161,10 +161,10 @@ var coreEndings = map[policy.Outcome]ending{
 	policy.MergeUpdate:   {"is being brought up to date", "✓", Good},
 	policy.BranchDelete:  {"is being deleted", "✓", Good},
 	policy.BranchKept:    {"is kept", "✗", ""},
-	policy.CommandOver:   {"is no longer in force", "✗", Wait},
 	policy.RuleDoes:      {"acts", "✓", Good},
 	policy.RuleDone:      {"holds; what it asks for is done", "✓", ""},
 	policy.RuleIdle:      {"does not hold", "✗", ""},
+	policy.CommandOver:   {"is no longer in force", "✗", Wait},
 
 	policy.ReviewersAsk:     {"somebody is being asked", "✓", Good},
 	policy.ReviewersAsked:   {"everybody needed has been asked", "✓", ""},

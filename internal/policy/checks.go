@@ -330,13 +330,6 @@ func (f *facts) leftOpen() []string {
 	return distinct(out)
 }
 
-func or(s, instead string) string {
-	if s == "" {
-		return instead
-	}
-	return s
-}
-
 // Codes of reasons about checks that have to pass.
 const (
 	CheckAwaited    Code = "check_awaited"     // Names: not started yet; By: the App that has to report them

@@ -265,7 +265,7 @@ func (estimator) EstimateCallCost(function, _ string, _ *cost.AstNode, _ []cost.
 	default:
 		return nil
 	}
-	return &cost.CallEstimate{CostEstimate: cost.CostEstimate{Min: 1, Max: max}}
+	return cost.NewCallEstimate(cost.Estimate{Min: 1, Max: max}, nil)
 }
 
 // offsetOf turns CEL's line (from 1) and column (from 0) into an offset in characters.

@@ -166,7 +166,7 @@ func TestAgainIsSoonEnough(t *testing.T) {
 			until = d.Again
 		}
 		for range 5 {
-			at := noon.Add(time.Duration(rapid.Int64Range(0, int64(until.Sub(noon))-1).Draw(t, "at")))
+			at := noon.Add(time.Duration(rapid.Int64Range(0, until.Sub(noon).Microseconds()-1).Draw(t, "microseconds")) * time.Microsecond)
 			if e := p.Evaluate(s, pull.Memory{}, at); e.Verdict.Rules[0].Condition.Result != d.Verdict.Rules[0].Condition.Result {
 				t.Fatalf("%s is %s at noon and %s at %s, though the next look is at %s", c, d.Verdict.Rules[0].Condition.Result, e.Verdict.Rules[0].Condition.Result, at, until)
 			}

@@ -132,10 +132,11 @@ func (d *decider) decide() {
 		return
 	}
 	d.f = newFacts(d.p, d.s, &d.next, d.now)
+	d.f.heads = d.was.Heads
 	if d.optedOut() {
+		d.leaveQueue()
 		return
 	}
-	d.f.heads = d.was.Heads
 	d.commands()
 	switch d.v.State {
 	case Merged:

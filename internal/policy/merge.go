@@ -464,7 +464,7 @@ func (d *decider) queues() bool {
 }
 
 // queueAgain spaces the times that one commit is put into GitHub's queue by itself.
-const queueAgain = 30 * time.Minute
+const queueAgain = 2 * time.Hour
 
 // enqueue puts the head into GitHub's own queue. What GitHub or a person took out of it stays out, until somebody asks
 // again, a commit is pushed, or enough time has passed.
@@ -526,21 +526,44 @@ func (d *decider) queued(out *Rule, reasons []Reason) []Reason {
 		d.v.Holds = true
 		return []Reason{here}
 	}
-	in, ok := d.was.Intent(pull.Enqueue, string(s.Head.SHA))
-	ours := s.AsApp && q.By.Same(s.Us) || ok && in.Status == pull.Done && (q.By.ID == 0 || q.By.Same(s.Us))
-	if !ours {
+	if !d.enqueuedByUs() {
 		return append([]Reason{here}, missing...)
 	}
-	remove := pull.Action{Kind: pull.Dequeue, Target: string(s.Head.SHA), SHA: s.Head.SHA}
-	if was, _ := d.was.Intent(pull.Dequeue, remove.Target); was.Status == pull.Done && was.DoneAt.After(in.DoneAt) && d.now.Before(was.DoneAt.Add(settle)) {
-		d.lookAt(was.DoneAt.Add(settle))
-		return missing
-	}
-	out.Outcome = MergeDequeue
-	if !d.want(out, remove) {
+	if !d.dequeue(out) {
 		return append(out.Why, missing...)
 	}
 	return append([]Reason{{Code: QueueOut, Branch: s.Base.Name}}, missing...)
+}
+
+// enqueuedByUs reports whether the service has put the pull request into GitHub's queue.
+func (d *decider) enqueuedByUs() bool {
+	q := d.s.Queued
+	in, ok := d.was.Intent(pull.Enqueue, string(d.s.Head.SHA))
+	return q != nil && (d.s.AsApp && q.By.Same(d.s.Us) || ok && in.Status == pull.Done && (q.By.ID == 0 || q.By.Same(d.s.Us)))
+}
+
+// dequeue takes the pull request out of GitHub's queue, and reports whether it is on its way out.
+func (d *decider) dequeue(out *Rule) bool {
+	remove := pull.Action{Kind: pull.Dequeue, Target: string(d.s.Head.SHA), SHA: d.s.Head.SHA}
+	in, _ := d.was.Intent(pull.Enqueue, remove.Target)
+	if was, _ := d.was.Intent(pull.Dequeue, remove.Target); was.Status == pull.Done && was.DoneAt.After(in.DoneAt) && d.now.Before(was.DoneAt.Add(settle)) {
+		d.lookAt(was.DoneAt.Add(settle)) // GitHub may be showing what was before
+		return true
+	}
+	out.Outcome = MergeDequeue
+	return d.want(out, remove)
+}
+
+// leaveQueue takes the pull request out of GitHub's queue when the service is to keep off it.
+func (d *decider) leaveQueue() {
+	if d.s.State == pull.Open && d.enqueuedByUs() {
+		out := Rule{Section: "merge", Why: []Reason{{Code: QueueOut, Branch: d.s.Base.Name}}}
+		if d.p.merge != nil {
+			out.Pos = d.p.merge.pos
+		}
+		d.dequeue(&out)
+		d.v.Rules = append(d.v.Rules, out)
+	}
 }
 
 // forward reports whether the base can be moved forward to the head: it has nothing that the head lacks. That is so when

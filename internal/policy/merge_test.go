@@ -200,9 +200,10 @@ func TestMessage(t *testing.T) {
 			{SHA: "e", Author: us, Written: "x <1+pr-manager[bot]@users.noreply.github.com>", Message: "Bot"},
 			{SHA: "f", Written: "No Account <none@x.example>", Message: "From afar", Trailers: []string{"Alice <alice@home.example>", "dave <DAVE@d.example>", "not an address", "pr-manager[bot] <1+pr-manager[bot]@users.noreply.github.com>"}},
 			{SHA: head, Author: carol, Message: "Carol's"},
+			{SHA: "g", Author: pull.Actor{ID: 41, Login: "fay"}, Written: "Fay <41+fay@users.noreply.github.com>", Message: "Fay's"},
 		}}
 	}
-	const trailers = "Co-authored-by: Bob B. <bob@work.example>\nCo-authored-by: No Account <none@x.example>\nCo-authored-by: carol <4+carol@users.noreply.github.com>\nCo-authored-by: Dave <dave@d.example>"
+	const trailers = "Co-authored-by: Bob B. <bob@work.example>\nCo-authored-by: No Account <none@x.example>\nCo-authored-by: carol <4+carol@users.noreply.github.com>\nCo-authored-by: Fay <41+fay@users.noreply.github.com>\nCo-authored-by: Dave <dave@d.example>"
 	for _, tt := range []struct {
 		name        string
 		keys        string
@@ -214,7 +215,7 @@ func TestMessage(t *testing.T) {
 		{name: "of the pull request", keys: "title: pull-request, body: pull-request", title: "Add a door (#7)", body: "A door.\n\nSee it.\n\n" + trailers},
 		{name: "title only", keys: "title: pull-request", title: "Add a door (#7)"},
 		{name: "numbered already", keys: "title: pull-request", change: func(s *pull.Snapshot) { s.Title = "Add a door (#7)" }, title: "Add a door (#7)"},
-		{name: "of the commits", keys: "title: commits, body: commits", title: "Add a door (#7)", body: "* Add a door\n\nIt opens.\n\n* Paint it\n\n* Paint it again\n\n* Bot\n\n* From afar\n\n* Carol's\n\n" + trailers},
+		{name: "of the commits", keys: "title: commits, body: commits", title: "Add a door (#7)", body: "* Add a door\n\nIt opens.\n\n* Paint it\n\n* Paint it again\n\n* Bot\n\n* From afar\n\n* Carol's\n\n* Fay's\n\n" + trailers},
 		{name: "of the only commit", keys: "title: commits, body: commits", change: func(s *pull.Snapshot) {
 			s.Title = "Doors"
 			s.Known.Commits.List = s.Known.Commits.List[:1]
@@ -301,7 +302,7 @@ func TestRequiredChecks(t *testing.T) {
 		{"forged, and failed", pinned, []func(*pull.Snapshot){with(lint("forge", 6, pull.CheckPassed, ""), lint("linter", 5, pull.CheckFailed, ""))}, pull.Memory{}, wanted{Blocked, "checks_failed", "", 0}},
 		{"re-run", pinned, []func(*pull.Snapshot){with(lint("linter", 5, pull.CheckPassed, ""), pull.Check{ID: 21, AppID: 5, App: "linter", Name: "lint", State: pull.CheckPending})}, pull.Memory{}, wanted{Waiting, "checks_pending", "", awaitChecks}},
 		{"skipped", pinned, []func(*pull.Snapshot){with(lint("linter", 5, pull.CheckPassed, "skipped"))}, pull.Memory{}, wanted{Ready, "ready", merges, 0}},
-		{"none expected, and one required", "version: 1\nchecks: { none-expected: true, required: lint }\nmerge: { if: checks.green }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Checks = nil }}, pull.Memory{}, wanted{Waiting, "check_awaited", "", neverStarted}},
+		{"none wanted, and one required", "version: 1\nchecks: { none-expected: true, required: lint }\nmerge: { if: checks.green }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) { s.Checks = nil }}, pull.Memory{}, wanted{Waiting, "check_awaited", "", neverStarted}},
 
 		{"required by GitHub and forged", "version: 1\nmerge: { if: checks.green }\n", []func(*pull.Snapshot){func(s *pull.Snapshot) {
 			s.Blocked, s.Known.Rules.Checks = true, []pull.RequiredCheck{{Name: "lint", AppID: gitHubActions}}
@@ -423,8 +424,8 @@ func TestRefusedByRules(t *testing.T) {
 	p := must(t, "version: 1\nmerge: { if: approved }\n")
 	wanted{Waiting, "github_approvals refused", "", 3 * time.Second}.check(t, p.Evaluate(world(func(s *pull.Snapshot) { s.Known.Rules.Approvals = 2 }), refused, noon))
 	d := p.Evaluate(world(func(s *pull.Snapshot) { s.Known.Rules.Methods = []pull.MergeMethod{pull.Rebase} }), refused, noon)
-	if decided := acted(d.Actions); decided != merges || d.Actions[0].Method != pull.Rebase {
-		t.Errorf("does %q, want to merge with what the rules allow", decided)
+	if done := acted(d.Actions); done != merges || d.Actions[0].Method != pull.Rebase {
+		t.Errorf("does %q, want to merge with what the rules allow", done)
 	}
 	wanted{Ready, "queue_now", enqueues, 0}.check(t, p.Evaluate(world(func(s *pull.Snapshot) { s.Known.Rules.MergeQueue = true }), refused, noon))
 }
@@ -456,10 +457,10 @@ func TestGitHubsQueue(t *testing.T) {
 		{"is in, held", []func(*pull.Snapshot){in(us)}, pull.Memory{Hold: &pull.Order{By: carol}, Intents: []pull.Intent{enqueued}}, wanted{Blocked, "queue_out held", dequeues, 0}},
 		{"is in, by a ledger that is gone", []func(*pull.Snapshot){in(us), asApp, func(s *pull.Snapshot) { s.Reviews = nil }}, pull.Memory{}, wanted{Waiting, "queue_out approval_missing", dequeues, 0}},
 		{"put in by a person, held", []func(*pull.Snapshot){in(bob)}, pull.Memory{Hold: &pull.Order{By: carol}}, wanted{Blocked, "in_queue held", "", awaitChecks}},
-		{"taken out just now", []func(*pull.Snapshot){in(us), func(s *pull.Snapshot) { s.Reviews = nil }}, ledger(enqueued, did(pull.Dequeue, string(head), time.Second)), wanted{Waiting, "approval_missing", "", settle - time.Second}},
-		{"removed by GitHub", nil, ledger(removed(10*time.Minute, 1)), wanted{Waiting, "queue_left", "", 20 * time.Minute}},
-		{"removed by GitHub a while ago", nil, ledger(removed(31*time.Minute, 1)), wanted{Ready, "queue_now", enqueues, 0}},
-		{"removed by GitHub a second time", nil, ledger(removed(31*time.Minute, 2)), wanted{Waiting, "queue_left", "", 29 * time.Minute}},
+		{"taken out just now", []func(*pull.Snapshot){in(us), func(s *pull.Snapshot) { s.Reviews = nil }}, ledger(enqueued, did(pull.Dequeue, string(head), time.Second)), wanted{Waiting, "queue_out approval_missing", "", settle - time.Second}},
+		{"removed by GitHub", nil, ledger(removed(10*time.Minute, 1)), wanted{Waiting, "queue_left", "", queueAgain - 10*time.Minute}},
+		{"removed by GitHub a while ago", nil, ledger(removed(queueAgain, 1)), wanted{Ready, "queue_now", enqueues, 0}},
+		{"removed by GitHub a second time", nil, ledger(removed(queueAgain, 2)), wanted{Waiting, "queue_left", "", queueAgain}},
 		{"removed by GitHub, asked for again", nil, pull.Memory{Merge: &pull.Order{By: bob, SHA: head, At: noon.Add(-time.Minute)}, Intents: []pull.Intent{removed(10*time.Minute, 1)}}, wanted{Ready, "queue_now", enqueues, 0}},
 		{"taken out by the service, and all is well again", nil, ledger(removed(10*time.Minute, 1), did(pull.Dequeue, string(head), time.Minute)), wanted{Ready, "queue_now", enqueues, 0}},
 		{"taken out by the service again and again", nil, ledger(removed(10*time.Minute, 4), did(pull.Dequeue, string(head), time.Minute)), wanted{Waiting, "queue_left", "", restlessFor - time.Minute}},
@@ -469,12 +470,21 @@ func TestGitHubsQueue(t *testing.T) {
 			tt.want.check(t, must(t, "version: 1\nmerge: { if: approved }\n").Evaluate(s, tt.memory, noon))
 		})
 	}
+	// Opted out: what the service has put in goes out; what a person has put in does not.
+	const keepOff = "version: 1\nopt-out: off\nmerge: { if: approved }\n"
+	off := func(s *pull.Snapshot) { s.Labels = []pull.Label{on("off", carol, noon)} }
+	if got := acted(must(t, keepOff).Evaluate(world(in(us), off), ledger(enqueued), noon).Actions); got != dequeues {
+		t.Errorf("opted out: does %q, want it taken out of the queue", got)
+	}
+	if got := acted(must(t, keepOff).Evaluate(world(in(bob), off), pull.Memory{}, noon).Actions); got != "" {
+		t.Errorf("opted out, and put in by a person: does %q, want nothing", got)
+	}
 	// /unmerge: what a command put in goes out when it is taken back.
 	s := world(in(us), func(s *pull.Snapshot) { s.MergeQueue = true })
 	wanted{Waiting, "queue_out merge_not_asked", dequeues, 0}.check(t, must(t, "version: 1\nmerge: { if: approved, command: true }\n").Evaluate(s, ledger(enqueued), noon))
 }
 
-func TestBringUpToDate(t *testing.T) {
+func TestBroughtUpToDate(t *testing.T) {
 	behind := func(s *pull.Snapshot) { s.Behind, s.Known.Turn = true, &pull.Turn{} }
 	var often []pull.Intent
 	for i := range updatesMost {

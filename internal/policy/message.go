@@ -253,8 +253,8 @@ func (d *decider) coAuthors(commits []pull.Commit, named []string) []string {
 			if m == nil {
 				add(c.Author.Login + " <" + noReply(c.Author) + ">")
 			} else {
-				mails[strings.ToLower(noReply(c.Author))] = true
 				add(c.Written)
+				mails[strings.ToLower(noReply(c.Author))] = true
 			}
 		}
 	}

@@ -340,3 +340,10 @@ func (f *facts) permissionValue(a pull.Actor) any {
 
 // moved reports whether a file was renamed from where is not known.
 func (f *facts) moved(c pull.File) bool { return c.Status == "renamed" && c.Previous == "" }
+
+func or(s, instead string) string {
+	if s == "" {
+		return instead
+	}
+	return s
+}

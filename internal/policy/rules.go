@@ -73,8 +73,8 @@ var deedWords = []string{deedApprove, deedMerge, deedReady, deedDraft, deedClose
 
 // Bounds of the section.
 const (
-	maxDeeds  = 10
-	maxSaying = 4000
+	maxDeeds = 10
+	maxWords = 4000
 )
 
 func (r *reader) freeRules(e entry) []freeRule {
@@ -175,8 +175,8 @@ func (r *reader) deed(n ast.Node) (deed, bool) {
 		case !ok:
 		case out.text == "":
 			r.say(s.at, "Fill it in, or drop it.", "%s is empty here.", k.key)
-		case utf8.RuneCountInString(out.text) > maxSaying:
-			r.say(s.at, "", "This is longer than %d characters.", maxSaying)
+		case utf8.RuneCountInString(out.text) > maxWords:
+			r.say(s.at, "", "This is longer than %d characters.", maxWords)
 		}
 	case deedAssign, deedAsk:
 		for _, s := range r.list(k.value, k.key) {

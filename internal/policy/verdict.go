@@ -123,10 +123,10 @@ const (
 	MergeUpdate   Outcome = "update"  // brought up to date with its base
 	BranchDelete  Outcome = "delete"
 	BranchKept    Outcome = "kept"
-	CommandOver   Outcome = "over" // a command that is no longer in force
 	RuleDoes      Outcome = "does" // does something now
 	RuleDone      Outcome = "done" // holds; all that it asks for is done
 	RuleIdle      Outcome = "idle" // does not hold
+	CommandOver   Outcome = "over" // a command that is no longer in force
 )
 
 // Outcomes lists every outcome.

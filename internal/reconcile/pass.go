@@ -79,12 +79,12 @@ func (p *pass) run(ctx context.Context) (pull.PassResult, error) {
 	if err := p.store.Plan(ctx, p.claim, plan); err != nil {
 		return pull.PassResult{}, fmt.Errorf("write the plan of %s: %w", p.claim.Key, err)
 	}
-	p.countCommands(plan.Commands)
 	if had := hist.Memory.Turn; had != "" && had != look.Decision.Memory.Turn {
 		if err := p.store.EndTurn(ctx, p.claim, had); err != nil {
 			return pull.PassResult{}, err
 		}
 	}
+	p.countCommands(plan.Commands)
 	return p.carryOut(ctx, snap, look.Decision, plan.Actions, memory, began)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -423,4 +424,22 @@ func BenchmarkRead(b *testing.B) {
 	})
 	run("json-v2-fields", func() error { var f fields; return jsonv2.Unmarshal(body, &f) })
 	run("json-v1-fields", func() error { var f fields; return stdjson.Unmarshal(body, &f) })
+}
+
+// When the pull request was updated tells since when its head is the head; nothing else is read of other objects' times.
+func TestReadTellsWhenTheHeadWas(t *testing.T) {
+	sha := "ec26c3e57ca3a959ca5aad62de7213c562f8c821"
+	body := `{"action":"synchronize","number":7,"updated_at":"2001-01-01T00:00:00Z","pull_request":{"number":7,"updated_at":%s,"head":{"sha":"` + sha + `","repo":{"updated_at":"2002-01-01T00:00:00Z"}}},"repository":{"id":1}}`
+	for at, want := range map[string]time.Time{
+		`"2026-03-02T12:00:05Z"`:      time.Date(2026, 3, 2, 12, 0, 5, 0, time.UTC),
+		`"2026-03-02T13:00:05+01:00"`: time.Date(2026, 3, 2, 12, 0, 5, 0, time.UTC),
+		`"yesterday"`:                 {},
+		`null`:                        {},
+		`17`:                          {},
+	} {
+		h, err := Read("pull_request", fmt.Appendf(nil, body, at))
+		if err != nil || !h.UpdatedAt.Equal(want) || string(h.HeadSHA) != sha {
+			t.Errorf("updated at %s: %v with head %s, %v; want %v", at, h.UpdatedAt, h.HeadSHA, err, want)
+		}
+	}
 }
