@@ -47,7 +47,7 @@ func TestScenarios(t *testing.T) {
 				}
 			}
 			same(way{name: "doubled", delivery: githubtest.Deliveries{Duplicate: 1}}, "")
-			seeds, stops := uint64(3), 12
+			seeds, stops := uint64(3), 8
 			switch {
 			case underRace:
 				seeds, stops = 1, 2
@@ -87,6 +87,9 @@ func tellStory(t *testing.T, a *txtar.Archive, w way, url string) (end outcome) 
 	t.Helper()
 	done := t.Run(w.name, func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
+			if w.exact() {
+				w.delivery.Parallel = 1
+			}
 			s := newWorld(t, w, url)
 			s.inTurn = w.exact()
 			defer s.open()()
