@@ -660,9 +660,9 @@ func (p *program) evaluate(f *facts) *Node {
 	return n
 }
 
-// turns notes when the result may change by itself. n is what explain made.
+// turns notes when the result may change by itself. n is what explain made; it has no state where nothing could be worked out.
 func (p *program) turns(n *Node, f *facts) {
-	if len(p.timed) > 0 && n.Result != Failed {
+	if len(p.timed) > 0 && n.state != nil {
 		x := explainer{p: p, f: f, state: n.state}
 		x.again(n)
 	}
