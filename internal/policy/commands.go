@@ -146,6 +146,18 @@ func (d *decider) allowed(name string, a pull.Actor, fresh bool) (result Result,
 	return d.f.among(who, a, fresh)
 }
 
+// whoMayGive says who may give a command, for people.
+func (d *decider) whoMayGive(name string) []string {
+	switch who, off := d.p.mayGive(name); {
+	case off:
+		return []string{WhoPolicy}
+	case who == nil:
+		return []string{WhoReader}
+	default:
+		return who.names(d.s)
+	}
+}
+
 // How old things may be.
 const (
 	// commandsFor is how long after it was written a command is carried out. What is older when it is first seen was meant
@@ -162,9 +174,6 @@ const (
 	// repliesAnHour bounds how often somebody can make the service write.
 	repliesAnHour = 10
 )
-
-// ourMark begins every marker of ours (pull.Marker).
-const ourMark = "<!-- pr-manager:"
 
 // A Reply is what the service answers to a comment in words.
 type Reply struct {
@@ -302,7 +311,7 @@ func (c *commanding) comment(m pull.Comment) {
 	switch {
 	case writer.ID == 0, age > commandsKept: // a deleted account is nobody
 		return
-	case m.Author.Same(c.s.Us) && (c.s.AsApp || strings.Contains(m.Body, ourMark)):
+	case m.Author.Same(c.s.Us) && (c.s.AsApp || pull.MarkOf(m.Body) != ""):
 		return // our own. With a token a person has the same account
 	}
 	lines := commandLines(m.Body)
