@@ -118,6 +118,42 @@ func misspelt(word string, words []string) string {
 	return ""
 }
 
+// empty reports whether p is nobody.
+func (p *people) empty() bool {
+	return len(p.logins) == 0 && len(p.teams) == 0 && p.atLeast == "" && !p.author && !p.owners
+}
+
+// names say who p is, for people.
+func (p *people) names(s *pull.Snapshot) []string {
+	if p == nil {
+		return nil
+	}
+	var out []string
+	if p.author {
+		out = append(out, who(s.Author)...)
+	}
+	out = append(out, p.logins...)
+	for _, t := range p.teams {
+		out = append(out, "@"+t)
+	}
+	switch p.atLeast {
+	case pull.PermissionRead:
+		out = append(out, WhoReader)
+	case pull.PermissionTriage:
+		out = append(out, WhoTriage)
+	case pull.PermissionWrite:
+		out = append(out, WhoWriter)
+	case pull.PermissionMaintain:
+		out = append(out, WhoMaintainer)
+	case pull.PermissionAdmin:
+		out = append(out, WhoAdmin)
+	}
+	if p.owners {
+		out = append(out, WhoCodeOwner)
+	}
+	return distinct(out)
+}
+
 // among tells whether an account is one of p. Unknown means that more has to be looked up, which is noted as a need, or, once
 // it was, that GitHub does not tell; why says so then. fresh asks for a permission of now, not of the last minute.
 func (f *facts) among(p *people, a pull.Actor, fresh bool) (result Result, why string) {
