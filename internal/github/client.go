@@ -8,14 +8,15 @@
 // a class exactly once, here; whether a write may be repeated hangs on that class, so whatever leaves room for doubt
 // is unclear.
 //
-// It refuses to know what a pull request ought to be. It does not decide, remember, retry on its own (but for one new
-// token after a 401), or read a URL from an answer other than a redirect within its own host.
+// It refuses to know what a pull request ought to be. It does not decide, retry on its own (but for one new token after a
+// 401), or read a URL from an answer other than a redirect within its own host. It remembers nothing but answers, for as
+// long as they can be taken for true (learn.go), so that an unchanged pull request costs one query.
 //
 // Read it from [Client.Snapshot] (one GraphQL query, and its pages; people and comments in talk.go), [Client.Learn] (what
 // some decisions need besides: learn*.go) and [Client.Apply] (writes: apply*.go over REST, and over GraphQL, in
-// mutations.go, what REST has no way for), down to send.go (one request and its class), limit.go (budgets, and what GitHub does not answer) and auth.go (tokens). What recovery
-// asks for is in deliveries.go (GitHub's log of deliveries) and sweep.go (a hundred pull requests in a request). How we
-// stand with GitHub, asked by itself, is in probe.go.
+// mutations.go, what REST has no way for), down to send.go (one request and its class), limit.go (budgets, and what GitHub
+// does not answer) and auth.go (tokens). What recovery asks for is in deliveries.go (GitHub's log of deliveries) and sweep.go
+// (a hundred pull requests in a request). How we stand with GitHub, asked by itself, is in probe.go.
 package github
 
 import (

@@ -1,6 +1,7 @@
 package notice
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/policy"
@@ -34,20 +35,11 @@ func ChangeList(list []policy.Change) []string {
 func changeClauses(list []policy.Change) []string {
 	var out []string
 	for _, c := range list {
-		if s := change(c, list); s != "" && !contains(out, s) {
+		if s := change(c, list); s != "" && !slices.Contains(out, s) {
 			out = append(out, s)
 		}
 	}
 	return out
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 // change says one change; "" where another of the list says it already.

@@ -43,7 +43,7 @@ func mergeClause(r policy.Reason) string {
 		}
 		return "nobody has asked for the merge yet: the command /" + or(plain(r.Verb, maxName), "merge") + " does that"
 	case policy.MergeLabelDenied:
-		return "the label " + label + " was set by " + or(by, "somebody") + ", whose word is not enough to merge; it counts when it is set by someone who may give the command /merge"
+		return "the label " + label + " was set by " + or(by, "somebody") + ", whose word is not enough to merge; it counts when it is set by someone who may ask for the merge"
 	case policy.MergeLabelUnknown:
 		s := "it can't be told whether " + or(by, "whoever set the label "+label) + " may ask for the merge"
 		if by != "" {

@@ -1,9 +1,10 @@
 // Package notice is where verdicts become words: every sentence that people read about a pull request, on GitHub, on a
 // page or in a terminal, is made here from the typed reasons of package policy, and nowhere else.
 //
-// It owns the wording and the shape of the one report that a pull request gets: [Sentence] for lists, [Report] for GitHub,
-// [Tree] for a terminal, [Why] beside a single action. It refuses to decide anything: what a verdict says is said, what it
-// does not say is not looked up.
+// It owns the wording, and the shape of what pull requests get from us: [Sentence] for lists, [Reports] for GitHub, [Reply]
+// for whoever has written a command, [Tree] for a terminal, [Changes] for what is different from before, [Why] beside a
+// single action. All of them show what [Explain] makes of a verdict. It refuses to decide anything: what a verdict says is
+// said, what it does not say is not looked up. The reasons of each section of a policy are worded in a file of its name.
 //
 // Names of labels, checks and branches, titles and GitHub's own words are other people's text. They are cleaned of control
 // characters everywhere, and in Markdown they are written so that they stay text: no formatting, no link, no mention.

@@ -61,7 +61,7 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 		d.lookAt(d.f.again)
 	}
 	out := Decision{Verdict: d.v, Actions: d.actions, Commands: d.commanded, Replies: d.replies, Memory: d.next, Again: d.again}
-	if d.v.Approvals != nil && d.p.approvals != nil {
+	if d.f != nil && (d.f.compared != nil || d.v.Approvals != nil && d.p.approvals != nil) {
 		out.Memory.Same = d.f.compared
 	}
 	if d.f != nil {

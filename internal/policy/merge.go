@@ -319,7 +319,7 @@ func (d *decider) obstacles() []Reason {
 		out = append(out, Reason{Code: Archived, Who: []string{WhoAdmin}})
 	}
 	if h := d.next.Hold; h != nil {
-		out = append(out, Reason{Code: Held, By: h.By.Login, Text: shorten(h.Args, 200), Who: distinct(append(who(h.By), WhoWriter))})
+		out = append(out, Reason{Code: Held, By: h.By.Login, Text: shorten(h.Args, 200), Who: distinct(append(who(h.By), d.whoMayGive("unhold")...))})
 	}
 	if s.Draft {
 		out = append(out, d.f.draft())
@@ -408,12 +408,16 @@ func (d *decider) notAsked(rule *mergeRule, alone bool) []Reason {
 	if rule.command && d.ordered() != nil {
 		return nil
 	}
-	r := Reason{Code: MergeNotAsked, Who: []string{WhoWriter}}
+	r := Reason{Code: MergeNotAsked, Who: d.whoMayGive("merge")}
 	if rule.command {
 		r.Verb = "merge"
 		if d.outdated != nil && d.ordered() == nil {
 			r = *d.outdated
 		}
+	}
+	setters := d.labelMerges().names(d.s)
+	if len(rule.labels) > 0 && r.Code == MergeNotAsked {
+		r.Who = setters // the same as for the command, unless that is switched off
 	}
 	var denied []Reason
 	for _, name := range rule.labels {
@@ -426,9 +430,9 @@ func (d *decider) notAsked(rule *mergeRule, alone bool) []Reason {
 		case True:
 			return nil
 		case False:
-			denied = append(denied, Reason{Code: MergeLabelDenied, Label: l.Name, By: l.SetBy.Login, Verb: r.Verb, Who: r.Who})
+			denied = append(denied, Reason{Code: MergeLabelDenied, Label: l.Name, By: l.SetBy.Login, Verb: r.Verb, Who: setters})
 		default:
-			denied = append(denied, Reason{Code: MergeLabelUnknown, Label: l.Name, By: l.SetBy.Login, Text: why, Who: r.Who})
+			denied = append(denied, Reason{Code: MergeLabelUnknown, Label: l.Name, By: l.SetBy.Login, Text: why, Who: setters})
 		}
 	}
 	if len(denied) > 0 && r.Code == MergeNotAsked {
@@ -448,7 +452,16 @@ func (d *decider) mayAsk(l pull.Label, fresh bool) (Result, string) {
 			return False, ""
 		}
 	}
-	return d.allowed("merge", l.SetBy, fresh)
+	return d.f.among(d.labelMerges(), l.SetBy, fresh)
+}
+
+// labelMerges returns whose label asks for a merge: of those who may give the command; where it is switched off, of those who
+// may without a word of the policy.
+func (d *decider) labelMerges() *people {
+	if who, off := d.p.mayGive("merge"); !off {
+		return who
+	}
+	return verbNamed("merge").allow
 }
 
 // queues reports whether GitHub's own merge queue is what merges into the base.

@@ -115,6 +115,9 @@ func TestMergeIsAskedFor(t *testing.T) {
 		}, pull.Memory{Merge: order(older)}, wanted{Ready, "ready", merges, 0}},
 		{"either: a label by one who may not, and a command that may", both, set(eve, pull.PermissionRead), pull.Memory{Merge: order(head)}, wanted{Ready, "ready", merges, 0}},
 		{"either: a label by one who may not", both, set(eve, pull.PermissionRead), pull.Memory{}, wanted{Blocked, "merge_label_denied", "", 0}},
+		{"label, and the command is off", label + "commands: { merge: off }\n", set(carol, pull.PermissionWrite), pull.Memory{}, wanted{Ready, "ready", merges, 0}},
+		{"label by one who may not, and all commands are off", label + "commands: off\n", set(eve, pull.PermissionTriage), pull.Memory{}, wanted{Blocked, "merge_label_denied", "", 0}},
+		{"label by one who may not by the policy", label + "commands: { merge: { allow: maintain } }\n", set(carol, pull.PermissionWrite), pull.Memory{}, wanted{Blocked, "merge_label_denied", "", 0}},
 		{"held", alone, nil, pull.Memory{Hold: &pull.Order{By: carol, Args: "the release is out on Monday"}}, wanted{Blocked, "held", "", 0}},
 		{"held, and asked for", both, nil, pull.Memory{Merge: order(head), Hold: &pull.Order{By: carol}}, wanted{Blocked, "held", "", 0}},
 	} {
@@ -558,5 +561,27 @@ func TestArchived(t *testing.T) {
 	d := p.Evaluate(world(func(s *pull.Snapshot) { s.Archived = true }), pull.Memory{}, noon)
 	if d.Verdict.State != Blocked || len(d.Actions) > 0 || d.Verdict.Reasons[0].Code != Archived {
 		t.Errorf("Evaluate = %s because of %s, doing %q, want nothing done", d.Verdict.State, codes(d.Verdict.Reasons), acted(d.Actions))
+	}
+}
+
+// TestWhoMayAsk: whoever can help is named by what the policy says of the command.
+func TestWhoMayAsk(t *testing.T) {
+	for _, tt := range []struct {
+		policy string
+		memory pull.Memory
+		want   []string
+	}{
+		{"merge: { if: approved, command: true }\n", pull.Memory{}, []string{WhoWriter}},
+		{"merge: { if: approved, command: true }\ncommands: { merge: { allow: [maintain, '@octo/release'] } }\n", pull.Memory{}, []string{"@octo/release", WhoMaintainer}},
+		{"merge: { if: approved, label: ship }\ncommands: { merge: { allow: [carol] } }\n", pull.Memory{}, []string{"carol"}},
+		{"merge: { if: approved, label: ship }\ncommands: off\n", pull.Memory{}, []string{WhoWriter}},
+		{"merge: { if: approved, command: true }\ncommands: off\n", pull.Memory{}, []string{WhoPolicy}},
+		{"merge: { if: approved }\n", pull.Memory{Hold: &pull.Order{By: bob}}, []string{"bob", WhoWriter}},
+		{"merge: { if: approved }\ncommands: { unhold: { allow: [admin] } }\n", pull.Memory{Hold: &pull.Order{By: bob}}, []string{"bob", WhoAdmin}},
+	} {
+		d := must(t, "version: 1\n"+tt.policy).Evaluate(world(), tt.memory, noon)
+		if got := d.Verdict.Reasons[0].Who; !slices.Equal(got, tt.want) {
+			t.Errorf("%q names %v (%s), want %v", tt.policy, got, codes(d.Verdict.Reasons), tt.want)
+		}
 	}
 }

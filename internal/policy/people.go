@@ -53,7 +53,7 @@ func (r *reader) people(e entry, words ...string) *people {
 // peopleOf is people with the permissions that mean something there.
 func (r *reader) peopleOf(e entry, permissions []string, words ...string) *people {
 	out := &people{pos: e.at, source: e.key + ": nobody"}
-	if list, ok := e.value.(*ast.SequenceNode); ok && len(list.Values) == 0 && contains(words, wordNobody) {
+	if list, ok := e.value.(*ast.SequenceNode); ok && len(list.Values) == 0 && slices.Contains(words, wordNobody) {
 		return out
 	}
 	items := r.list(e.value, e.key)
@@ -67,17 +67,17 @@ func (r *reader) peopleOf(e entry, permissions []string, words ...string) *peopl
 			out.teams = append(out.teams, name)
 		case marked && loginForm.MatchString(name):
 			out.logins = append(out.logins, name)
-		case word == wordAuthor && contains(words, word):
+		case word == wordAuthor && slices.Contains(words, word):
 			out.author = true
-		case word == wordOwners && contains(words, word):
+		case word == wordOwners && slices.Contains(words, word):
 			out.owners = true
-		case contains(permissions, word):
+		case slices.Contains(permissions, word):
 			if level := pull.PermissionLevel(word); out.atLeast == "" || permissionRank[level] < permissionRank[out.atLeast] {
 				out.atLeast = level
 			}
-		case word == wordAuthor || word == wordOwners || contains(permissionWords, word):
+		case word == wordAuthor || word == wordOwners || slices.Contains(permissionWords, word):
 			r.say(s.at, fmt.Sprintf("Write a login (octocat) or a team (@acme/backend); %s if an account is called that.", "@"+word), "%q can't stand here.", s.text)
-		case peopleSynonyms[word] != "" && contains(possible, peopleSynonyms[word]):
+		case peopleSynonyms[word] != "" && slices.Contains(possible, peopleSynonyms[word]):
 			hint := fmt.Sprintf("Write %s; %s if an account is called that.", peopleSynonyms[word], "@"+s.text)
 			r.say(s.at, hint, "%q is not a word for anybody here.", s.text)
 		case misspelt(word, possible) != "":
@@ -116,6 +116,42 @@ func misspelt(word string, words []string) string {
 		}
 	}
 	return ""
+}
+
+// empty reports whether p is nobody.
+func (p *people) empty() bool {
+	return len(p.logins) == 0 && len(p.teams) == 0 && p.atLeast == "" && !p.author && !p.owners
+}
+
+// names say who p is, for people.
+func (p *people) names(s *pull.Snapshot) []string {
+	if p == nil {
+		return nil
+	}
+	var out []string
+	if p.author {
+		out = append(out, who(s.Author)...)
+	}
+	out = append(out, p.logins...)
+	for _, t := range p.teams {
+		out = append(out, "@"+t)
+	}
+	switch p.atLeast {
+	case pull.PermissionRead:
+		out = append(out, WhoReader)
+	case pull.PermissionTriage:
+		out = append(out, WhoTriage)
+	case pull.PermissionWrite:
+		out = append(out, WhoWriter)
+	case pull.PermissionMaintain:
+		out = append(out, WhoMaintainer)
+	case pull.PermissionAdmin:
+		out = append(out, WhoAdmin)
+	}
+	if p.owners {
+		out = append(out, WhoCodeOwner)
+	}
+	return distinct(out)
 }
 
 // among tells whether an account is one of p. Unknown means that more has to be looked up, which is noted as a need, or, once

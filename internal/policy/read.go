@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -281,22 +282,13 @@ func (r *reader) mapping(n ast.Node, what string, known []string, fold bool) ([]
 			continue
 		}
 		seen[id] = e.at
-		if known != nil && !contains(known, e.key) {
+		if known != nil && !slices.Contains(known, e.key) {
 			r.say(e.at, didYouMean(e.key, known), "%s has no key %q.", what, e.key)
 			continue
 		}
 		out = append(out, e)
 	}
 	return out, true
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 func kindOf(n ast.Node) string {
@@ -433,7 +425,7 @@ func (r *reader) oneOf(n ast.Node, what string, options ...string) string {
 	if !ok {
 		return ""
 	}
-	if !contains(options, s.text) {
+	if !slices.Contains(options, s.text) {
 		r.say(s.at, didYouMean(s.text, options), "%s can't be %q.", what, s.text)
 		return ""
 	}

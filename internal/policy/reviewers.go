@@ -582,16 +582,12 @@ func (a *asking) stale(c candidate, r pull.Review) bool {
 		return false
 	}
 	// A merge of the base or a rebase changes nothing that there is to review.
-	key := pull.SameKey(r.Commit, d.s.Head.SHA)
-	if same, ok := d.was.Same[key]; ok {
-		return !same
-	}
-	if !d.f.need(pull.Need{Kind: pull.NeedSame, A: r.Commit, B: d.s.Head.SHA}) {
-		a.unknown = true
+	same, why := d.f.same(r.Commit, d.s.Head.SHA)
+	if same == Unknown && why == "" {
+		a.unknown = true // until it was looked up
 		return false
 	}
-	same := d.s.Known.Same[key]
-	return !same.Same || same.Unknown != ""
+	return same != True
 }
 
 // intent returns the ledger's newest row of a kind and a target that is a name, which GitHub compares without regard to case.

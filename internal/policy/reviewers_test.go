@@ -218,6 +218,9 @@ func TestReviewers(t *testing.T) {
 			s.Reviews = []pull.Review{review(bob, pull.ChangesRequested, older), review(bob, pull.Commented, head)}
 		}}, asks: "bob", told: "ask, reviewer_again bob", looked: 1},
 		{name: "not again for a merge of the base", rule: "from: bob, again: true", github: func(g *directory) { g.same = true }, change: []change{func(s *pull.Snapshot) { s.Reviews = []pull.Review{review(bob, pull.Approved, older)} }}, told: "asked, reviewer_reviewed bob", looked: 1},
+		{name: "not again for a merge of the base, as remembered", rule: "from: bob, again: true", memory: []func(*pull.Memory){func(m *pull.Memory) {
+			m.Same = map[string]bool{pull.SameKey(older, head) + " main": true}
+		}}, change: []change{func(s *pull.Snapshot) { s.Reviews = []pull.Review{review(bob, pull.Approved, older)} }}, told: "asked, reviewer_reviewed bob"},
 		{name: "asked again once for each review", rule: "from: bob, again: true", change: []change{func(s *pull.Snapshot) {
 			s.Reviews = []pull.Review{review(bob, pull.Approved, older)}
 			s.Reviews[0].SubmittedAt = long

@@ -3,16 +3,18 @@
 // A pass is about one key and always the same five steps:
 //
 //	observe   one snapshot of the pull request, and what the store remembers of it
-//	decide    policy.Evaluate, a pure function: a verdict, and the actions that are wanted and not there
+//	decide    policy.Evaluate, a pure function: a verdict, and the actions that are wanted and not there; where it needs to
+//	          know more, that is looked up and it decides again
 //	plan      verdict, memory and intentions are written down in one transaction, before anything is done
 //	act       for each action: fence, request to GitHub with its precondition, result
 //	record    the lease is given back, the deliveries that the pass answered are done, the next look is set
 //
 // The package owns this order and everything that follows from an outcome: what is retried, when, and what is read
 // back first (see act.go and settle.go). It owns how passes share what there is: one that waits for GitHub gives its place
-// to another (slow.go), and a key that is looked at all the time waits for its next look (pace.go). It owns the two interfaces that it calls, Forge and Store. It refuses to know
-// what a policy says, how a sentence reads, what SQL or HTTP look like, and which event made a key due: a webhook is a
-// hint to look, never a fact.
+// to another (slow.go), and a key that is looked at all the time waits for its next look (pace.go). Before GitHub's merge
+// queue may merge several pull requests together, each is judged again (ahead.go). It owns the two interfaces that it calls,
+// Forge and Store. It refuses to know what a policy says, how a sentence reads, what SQL or HTTP look like, and which event
+// made a key due: a webhook is a hint to look, never a fact.
 //
 // A pass holds a pull.Claim. Whoever lost its lease can't write to the store any more: every write takes the claim and
 // fails with pull.ErrLost, and the pass ends there. What such a pass may have sent to GitHub meanwhile, the next one
