@@ -332,8 +332,12 @@ func (d *decider) comment(rule *freeRule, e deed, once func(pull.Action)) (there
 	}) {
 		return true
 	}
-	once(pull.Action{Kind: pull.WriteComment, Target: target, Body: body + "\n\n" + pull.Marker(target)})
-	d.lookAt(d.now.Add(lookAfter(0)))
+	a := pull.Action{Kind: pull.WriteComment, Target: target, Body: body + "\n\n" + pull.Marker(target)}
+	once(a)
+	// What comes after it comes soon; what GitHub refuses, in a conversation that is locked for example, is not asked for soon.
+	if _, _, held := d.was.Withheld(a, d.now); !held {
+		d.lookAt(d.now.Add(lookAfter(0)))
+	}
 	return false
 }
 
