@@ -3,7 +3,6 @@ package scenario
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,7 +23,7 @@ func TestScenarios(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("there are no stories in testdata: %v", err)
 	}
-	all := os.Getenv("TEST_REQUIRE_SERVERS") == "1" || testenv.Long() // as `make test` and `make chaos` do
+	all := testenv.Long()
 	for i, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		t.Run(name, func(t *testing.T) {
