@@ -16,6 +16,7 @@ import (
 const (
 	peopleFor   = time.Minute
 	loadFor     = time.Minute
+	freshRules  = time.Minute
 	rulesFor    = 15 * time.Minute // longer than a stuck pull request waits for its next look
 	teamsFor    = 10 * time.Minute
 	doubtFor    = 10 * time.Minute // a comparison that GitHub does not show
@@ -34,7 +35,7 @@ type learned struct {
 	renames shelf[change, map[string]string]
 	diffs   shelf[diffed, diff]
 	same    shelf[compared, pull.Sameness]
-	rules   shelf[content, pull.Rules]
+	rules   shelf[content, branchRules]
 	failed  shelf[diffed, int] // how often in a row GitHub failed at a comparison
 }
 

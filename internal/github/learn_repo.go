@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
@@ -108,13 +109,21 @@ query BranchRules($owner: String!, $name: String!, $number: Int!, $branch: Strin
 // harmless are the rules that hold no merge of a pull request back.
 var harmless = []string{"creation", "deletion", "non_fast_forward", "copilot_code_review"}
 
+// branchRules are rules, and when they were read.
+type branchRules struct {
+	pull.Rules
+	at time.Time
+}
+
 // rules looks up what GitHub itself asks for before it merges into the base branch: rulesets, which whoever reads the
-// repository may read, and of branch protection what it tells without administration rights.
+// repository may read, and of branch protection what it tells without administration rights. Fresh are rules of the last
+// minute: what is held back by them is looked at again when one of them changes, often more than once.
 func (l *learner) rules(fresh bool) *pull.Fault {
 	s := l.s
 	k := content{l.scope, s.Repo.ID, s.Base.Name, ""}
-	r, known := l.c.learned.rules.get(k)
-	if !known || fresh {
+	kept, known := l.c.learned.rules.get(k)
+	r := kept.Rules
+	if !known || fresh && time.Since(kept.at) >= freshRules {
 		r = pull.Rules{}
 		for _, part := range []func(*pull.Rules) *pull.Fault{l.rulesets, l.protection} {
 			f := part(&r)
@@ -125,7 +134,7 @@ func (l *learner) rules(fresh bool) *pull.Fault {
 				r.Missing = "GitHub does not show the rules of the branch: " + f.Message
 			}
 		}
-		l.c.learned.rules.put(k, r, 1024, rulesFor)
+		l.c.learned.rules.put(k, branchRules{r, time.Now()}, 1024, rulesFor)
 	}
 	s.Known.Rules = &r
 	return nil

@@ -424,6 +424,10 @@ func TestRulesOfTheBase(t *testing.T) {
 			t.Errorf("within a minute: %+v, want what is known", r)
 		}
 		need.Fresh = true
+		if r := *h.learn(need).Rules; !cmp.Equal(r, pull.Rules{}) {
+			t.Errorf("what is not a minute old, and asked for fresh: %+v, want what is known", r)
+		}
+		time.Sleep(time.Minute)
 		want := pull.Rules{
 			Checks:    []pull.RequiredCheck{{Name: "e2e", AppID: ci.ID}, {Name: "lint"}, {Name: "build", AppID: ci.ID}},
 			Approvals: 2, CodeOwners: true, LastPush: true, Conversation: true, UpToDate: true, Signatures: true, Linear: true, MergeQueue: true,
@@ -437,6 +441,7 @@ func TestRulesOfTheBase(t *testing.T) {
 			h.repo.Rules("main", githubtest.Ruleset{})
 			h.repo.Protect("main", &githubtest.Protection{Locked: true, LastPush: true, Strict: true, Deployments: []string{"live"}})
 			h.repo.Grant(h.User("keeper"), githubtest.CanAdmin)
+			time.Sleep(time.Minute)
 			want := pull.Rules{Locked: true, LastPush: true, UpToDate: true, Deployments: []string{"live"}}
 			if diff := cmp.Diff(want, *h.learn(need).Rules); diff != "" {
 				t.Errorf("as an administrator (-want +got):\n%s", diff)

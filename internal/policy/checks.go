@@ -196,7 +196,7 @@ func (f *facts) green() bool {
 	// Where GitHub holds the pull request back although all that has reported has passed, what it waits for may be a check:
 	// one that never started, or one whose name somebody else has used.
 	if f.s.Blocked || len(f.latest) == 0 && f.late() {
-		f.need(pull.Need{Kind: pull.NeedRules})
+		f.need(pull.Need{Kind: pull.NeedRules, Fresh: f.s.Blocked})
 	}
 	wanted := f.requirements()
 	for _, q := range wanted {

@@ -674,7 +674,7 @@ func (d *decider) blocked(method pull.MergeMethod) (reasons []Reason, look bool)
 	d.v.Holds = true
 	reasons = []Reason{{Code: GitHubRules, Who: []string{WhoAdmin}}}
 	certain := false
-	if d.f.need(pull.Need{Kind: pull.NeedRules}) {
+	if d.f.need(pull.Need{Kind: pull.NeedRules, Fresh: true}) {
 		var named []Reason
 		if named, certain = d.githubs(method); len(named) > 0 {
 			reasons = named

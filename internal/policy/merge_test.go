@@ -418,7 +418,7 @@ func TestGitHubsRules(t *testing.T) {
 	} {
 		s := plain
 		tt.change(&s)
-		if got := slices.Contains(p.Evaluate(s, tt.memory, noon).Needs, pull.Need{Kind: pull.NeedRules}); got != tt.want {
+		if got := slices.ContainsFunc(p.Evaluate(s, tt.memory, noon).Needs, func(n pull.Need) bool { return n.Kind == pull.NeedRules }); got != tt.want {
 			t.Errorf("%s: needs GitHub's rules: %v, want %v", tt.name, got, tt.want)
 		}
 	}
