@@ -3,7 +3,6 @@ package scenario
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,7 +23,7 @@ func TestScenarios(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("there are no stories in testdata: %v", err)
 	}
-	all := os.Getenv("TEST_REQUIRE_SERVERS") == "1" || testenv.Long() // as `make test` and `make chaos` do
+	all := testenv.Long()
 	for i, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		t.Run(name, func(t *testing.T) {
@@ -44,7 +43,7 @@ func TestScenarios(t *testing.T) {
 				}
 			}
 			same(way{name: "doubled", delivery: githubtest.Deliveries{Duplicate: 1}}, "")
-			seeds, stops := uint64(3), 12
+			seeds, stops := uint64(3), 8
 			switch {
 			case underRace:
 				seeds, stops = 1, 2
@@ -84,7 +83,11 @@ func tellStory(t *testing.T, a *txtar.Archive, w way, url string) (end outcome) 
 	t.Helper()
 	done := t.Run(w.name, func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
+			if w.exact() {
+				w.delivery.Parallel = 1
+			}
 			s := newWorld(t, w, url)
+			s.inTurn = w.exact()
 			defer s.open()()
 			defer s.stop()
 			st := &story{world: s, files: map[string]string{}}

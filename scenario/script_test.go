@@ -19,8 +19,6 @@ import (
 // The script has one command a line; # begins a comment, and "…" holds words together. What follows `writes`, indented,
 // are the writes that the service must have made to GitHub since the last `writes`, in this order.
 //
-//	timed                              what is expected on the way depends on how long things take, so when deliveries are lost, and
-//	                                   found by a sweep minutes later, only the end is compared
 //	token                              the service acts with a personal token instead of as an App
 //	policy FILE | policy none          commits a file of the archive as main's .github/pr-manager.yml, or takes it away
 //	defaults FILE | defaults none      the same in the owner's .github repository, of which GitHub tells nobody
@@ -68,6 +66,7 @@ import (
 //	fail OP [after] [times N] [STATUS "MESSAGE"]    GitHub answers so, after having done it or without
 //	mend                               GitHub behaves again
 //	before OP COMMAND…                 somebody does this just before GitHub gets the request
+//	heard COMMAND…                     the deliveries about it are not among those that get lost: nothing looks over closed pull requests
 //	settle                             until nothing happens any more
 //	run DURATION                       for a while
 //	look N                             an event that changes nothing: the service looks again
@@ -90,7 +89,6 @@ type story struct {
 	said     map[string]said  // what people wrote, by the names of the script
 	threads  map[string]*githubtest.Thread
 	marks    map[string]string // commits
-	timed    bool
 }
 
 // A source is where a pull request's head branch lives.
@@ -221,12 +219,8 @@ func (s *story) do(words []string) error {
 	by, words := after(words, "by", "")
 	user := func(otherwise string) *githubtest.User { return s.user(by, otherwise) }
 	carol := s.hub.User("carol")
-	switch verb {
-	case "token":
+	if verb == "token" {
 		s.token = true
-		return nil
-	case "timed":
-		s.timed = true
 		return nil
 	}
 	if s.alive == nil {
@@ -303,6 +297,11 @@ func (s *story) do(words []string) error {
 		return nil
 	case "fail":
 		return s.fail(words)
+	case "heard":
+		s.hub.Deliveries(githubtest.Deliveries{})
+		err := s.do(slices.Concat(words, strings.Fields(suffix(by))))
+		s.hub.Deliveries(s.way.delivery)
+		return err
 	case "before":
 		s.late[words[0]] = append(s.late[words[0]], strings.Join(words[1:], " ")+suffix(by))
 		s.hub.OnRequest(func(op string, _ *http.Request) { s.before(op) })
@@ -313,9 +312,6 @@ func (s *story) do(words []string) error {
 		}
 		return nil
 	case "expect":
-		if s.timed && s.way.sweeps {
-			return nil
-		}
 		return s.expect(words)
 	}
 

@@ -61,6 +61,7 @@ type world struct {
 	// recovers lets the service look for what never arrived. Most stories are told without: what they show must come from
 	// the deliveries, not from a sweep that mends what they have missed.
 	recovers bool
+	inTurn   bool // one pull request after the other, so that it is certain what is written first
 
 	hub       *githubtest.Server
 	repo      *githubtest.Repo
@@ -161,7 +162,9 @@ func (s *world) start() {
 	cfg := app.Default()
 	cfg.DatabaseURL = app.Secret(s.url)
 	cfg.DataDir, cfg.HeapDumpDir = s.dir, s.dir
-	cfg.Workers = 4
+	if cfg.Workers = 4; s.inTurn {
+		cfg.Workers = 1
+	}
 	if !s.recovers {
 		cfg.SweepInterval, cfg.AuditInterval = 0, 0
 	}

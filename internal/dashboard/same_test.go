@@ -12,7 +12,7 @@ import (
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
 
-// TestTheSameVerdictEverywhere: the report on GitHub, `explain`, the API and the page say the same sentences about one
+// TestTheSameVerdictEverywhere: the report on GitHub, the answer to /why, `explain`, the API and the page say the same sentences about one
 // verdict, and who can help: those of notice.Explain.
 func TestTheSameVerdictEverywhere(t *testing.T) {
 	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -60,6 +60,7 @@ merge:
 	places := map[string]string{
 		"the report": plain.Replace(html.UnescapeString(report.Summary)),
 		"explain":    notice.Tree(v),
+		"/why":       plain.Replace(html.UnescapeString(notice.Reply(policy.Reply{To: "bob", Why: true}, v, ""))),
 		"the page":   plain.Replace(html.UnescapeString(get(t, d, "/pulls/octo/app/44"))),
 		"the API":    strings.Join(texts(words), "\n"),
 	}
@@ -75,6 +76,7 @@ merge:
 		}
 		sentences++
 	}
+	delete(places, "/why") // says the reasons, and leaves the rules to the page that it links to
 	for _, rule := range explained.Rules {
 		for place, text := range places {
 			if !strings.Contains(text, rule.Name) {

@@ -262,6 +262,7 @@ func TestReport(t *testing.T) {
 		{"merged with one", usual, func(s *pull.Snapshot) { s.State, s.Report = pull.Merged, had }, true, pull.ReportGood},
 		{"closed with one", usual, func(s *pull.Snapshot) { s.State, s.Report = pull.Closed, had }, true, pull.ReportWaiting},
 		{"head not known", usual, func(s *pull.Snapshot) { s.Head.SHA = "" }, false, ""},
+		{"archived", usual, func(s *pull.Snapshot) { s.Archived = true }, false, ""},
 	}
 	for _, tt := range tests {
 		for _, asApp := range []bool{true, false} {

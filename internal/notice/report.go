@@ -10,14 +10,14 @@ import (
 )
 
 // Report returns what a pull request's report on GitHub should say, and whether there should be one at all. Without a
-// policy or in dry-run mode there is none, and a pull request that is no longer open gets none that it did not have.
+// policy, in dry-run mode or in an archived repository there is none, and a pull request that is no longer open gets none that it did not have.
 // pageURL is where the whole story is; it may be "".
 //
 // The colour answers one question: is everything there that the policy asks for? So it is green also while GitHub's own
 // rules or a refusal of GitHub's hold the merge back: those rules may be waiting for this very report.
 func Report(s pull.Snapshot, v policy.Verdict, pageURL string) (pull.Report, bool) {
 	switch {
-	case !v.Policy.Found, v.Policy.Mode == policy.DryOnly, v.State == policy.Observing, v.State == policy.DryRun:
+	case s.Archived, !v.Policy.Found, v.Policy.Mode == policy.DryOnly, v.State == policy.Observing, v.State == policy.DryRun:
 		return pull.Report{}, false
 	case s.Head.SHA == "", (s.State != pull.Open || v.State == policy.Off) && s.Report == nil:
 		return pull.Report{}, false

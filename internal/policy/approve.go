@@ -682,11 +682,14 @@ func (j *judge) veto(rules []vetoRule) (Result, []Reason) {
 	some := false
 	for i := range rules {
 		r := &rules[i]
-		if r.selector.empty() || r.selector.evaluate(j.facts).Result != False {
-			some = true
-			if r.who != nil {
-				applies = append(applies, r.who)
-			}
+		about := True
+		if !r.selector.empty() {
+			about = r.selector.evaluate(j.facts).Result
+		}
+		// Where it is not known whether a rule is about this pull request, its people hold it back, and so do all others.
+		some = some || about == True
+		if about != False && r.who != nil {
+			applies = append(applies, r.who)
 		}
 	}
 	if !some {

@@ -20,8 +20,8 @@ type checksShape struct {
 type required []requiredShape
 
 type requiredShape struct {
-	Name string `json:"name" jsonschema:"required,minLength=1" jsonschema_description:"The check run's name, or the context of a commit status."`
-	App  string `json:"app,omitempty" jsonschema:"minLength=1" jsonschema_description:"The slug of the App that has to report it, such as github-actions. Without it, whoever reports it counts."`
+	Name words `json:"name" jsonschema:"required" jsonschema_description:"The check run's name, or the context of a commit status."`
+	App  words `json:"app,omitempty" jsonschema_description:"The slug of the App that has to report it, such as github-actions. Without it, whoever reports it counts."`
 }
 
 var (

@@ -457,13 +457,12 @@ func (d *decider) headAt(at time.Time) pull.SHA {
 		switch when := h.At.Truncate(time.Second); {
 		case when.Before(at):
 			seen = h.SHA
-		case h.SHA != seen:
-			if when.Equal(at) {
-				return ""
-			}
-			return seen
-		case h.forced:
-			return "" // moved away and back, nobody knows when
+		case h.SHA != seen && when.Equal(at):
+			return ""
+		case h.SHA == seen && h.forced:
+			// Moved away and back, and nobody knows since when it was elsewhere: what is pushed and gone again between two
+			// looks leaves no trace, whatever was seen after it.
+			return ""
 		}
 	}
 	return seen

@@ -154,6 +154,8 @@ func generated(t *testing.T) []byte {
 				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", MaxLength: &long, Pattern: `\S`}, number}}), {Const: false}}}
 			case reflect.TypeFor[condition]():
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, {Type: "boolean"}}}
+			case reflect.TypeFor[words]():
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Pattern: `\S`}, number}}
 			case reflect.TypeFor[methods]():
 				word := &jsonschema.Schema{Type: "string", Enum: wordsOf(methodNames)}
 				choices := oneOrMany(&jsonschema.Schema{AnyOf: []*jsonschema.Schema{word, r.ReflectFromType(reflect.TypeFor[methodShape]())}})

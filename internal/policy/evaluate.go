@@ -44,6 +44,14 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 	slices.SortStableFunc(d.actions, func(a, b pull.Action) int {
 		return slices.Index(pull.ActionKinds, a.Kind) - slices.Index(pull.ActionKinds, b.Kind)
 	})
+	// Two rules may ask for one thing: it is done once, for the first of them.
+	seen := map[string]bool{}
+	d.actions = slices.DeleteFunc(d.actions, func(a pull.Action) bool {
+		name := string(a.Kind) + " " + a.Target
+		twice := seen[name]
+		seen[name] = true
+		return twice
+	})
 	if e.Source.Mode == DryOnly {
 		d.v.Would, d.actions = d.actions, nil
 		if s.State == pull.Open && d.v.State != Off {

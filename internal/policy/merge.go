@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -448,7 +449,11 @@ func (d *decider) mayAsk(l pull.Label, fresh bool) (Result, string) {
 		return Unknown, "GitHub does not tell who set it"
 	}
 	if l.SetBy.Same(d.s.Us) {
-		if in, ok := d.was.Intent(pull.AddLabel, l.Name); d.s.AsApp || ok && in.Status != pull.Failed {
+		wrote := slices.ContainsFunc(d.was.Intents, func(in pull.Intent) bool {
+			// A command may have named it in other letters.
+			return in.Action.Kind == pull.AddLabel && strings.EqualFold(in.Action.Target, l.Name) && in.Status != pull.Failed
+		})
+		if d.s.AsApp || wrote {
 			return False, ""
 		}
 	}
@@ -849,12 +854,15 @@ func (d *decider) retarget(out *Rule) {
 	for _, n := range d.s.Known.Dependents.Numbers {
 		a := pull.Action{Kind: pull.Retarget, Target: strconv.Itoa(n), Branch: d.s.Base.Name}
 		if in, ok := d.was.Intent(pull.Retarget, a.Target); ok && in.Status == pull.Done && d.now.Before(in.DoneAt.Add(settle)) {
-			d.lookAt(in.DoneAt.Add(settle))
+			d.lookAt(d.now.Add(lookAfter(1)))
 			continue
 		}
-		d.want(out, a)
+		// What GitHub refuses, as it does where the new base has all the commits, is not looked at every two seconds for ever.
+		if d.want(out, a) {
+			d.lookAt(d.now.Add(lookAfter(1)))
+		}
 	}
-	d.lookAt(d.now.Add(lookAfter(1)))
+	d.lookAt(d.now.Add(awaitChecks)) // what people do about them themselves
 }
 
 // mergesByRule reports whether a rule of the section rules can ask for a merge.

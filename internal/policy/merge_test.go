@@ -33,6 +33,11 @@ func did(kind pull.ActionKind, target string, ago time.Duration) pull.Intent {
 	return pull.Intent{Action: pull.Action{Kind: kind, Target: target, SHA: head}, Status: pull.Done, Attempt: 1, StartedAt: noon.Add(-ago), DoneAt: noon.Add(-ago)}
 }
 
+// refusal is a row of the ledger for something that GitHub has just refused.
+func refusal(kind pull.ActionKind, target string) pull.Intent {
+	return pull.Intent{Action: pull.Action{Kind: kind, Target: target}, Status: pull.Failed, Failures: 1, Attempt: 1, Error: "No.", DoneAt: noon}
+}
+
 // A wanted is what a test expects of a decision.
 type wanted struct {
 	state   State
@@ -99,6 +104,7 @@ func TestMergeIsAskedFor(t *testing.T) {
 		}, pull.Memory{}, wanted{Waiting, "merge_label_unknown", "", 0}},
 		{"label by the service", label, func(s *pull.Snapshot) { s.AsApp = true; set(us, pull.PermissionAdmin)(s) }, pull.Memory{}, wanted{Blocked, "merge_label_denied", "", 0}},
 		{"label by the service, with a person's token", label, set(us, pull.PermissionAdmin), ledger(did(pull.AddLabel, "AutoMerge", time.Minute)), wanted{Blocked, "merge_label_denied", "", 0}},
+		{"label by the service, in other letters, with a person's token", label, set(us, pull.PermissionAdmin), ledger(did(pull.AddLabel, "AUTOMERGE", time.Minute)), wanted{Blocked, "merge_label_denied", "", 0}},
 		{"label by the person whose token it is", label, set(us, pull.PermissionAdmin), pull.Memory{}, wanted{Ready, "ready", merges, 0}},
 		{"label taken off", label, func(s *pull.Snapshot) { s.Labels = []pull.Label{{Name: "automerge", SetBy: carol, TakenBy: carol}} }, pull.Memory{}, wanted{Waiting, "merge_not_asked", "", 0}},
 		{"label, and the condition does not hold", label, func(s *pull.Snapshot) { s.Reviews = nil; set(carol, pull.PermissionWrite)(s) }, pull.Memory{}, wanted{Waiting, "approval_missing", "", 0}},
@@ -546,6 +552,8 @@ func TestDependents(t *testing.T) {
 	// GitHub may still show them for a moment; the branch goes when it does not.
 	wanted{Merged, "merged", "", 2 * time.Second}.check(t, must(t, policy).Evaluate(world(merged, stacked), ledger(ours, did(pull.Retarget, "8", time.Second), did(pull.Retarget, "9", time.Second)), noon))
 	wanted{Merged, "merged", "branch.delete door", 0}.check(t, must(t, policy).Evaluate(world(merged), ledger(ours), noon))
+	// GitHub refuses: there is no hurry.
+	wanted{Merged, "merged", "", awaitChecks}.check(t, must(t, policy).Evaluate(world(merged, stacked), ledger(ours, refusal(pull.Retarget, "8"), refusal(pull.Retarget, "9")), noon))
 
 	d = must(t, policy).Evaluate(world(merged, func(s *pull.Snapshot) { s.Known.Dependents = nil }), ledger(ours), noon)
 	if diff := cmp.Diff([]pull.Need{{Kind: pull.NeedDependents, Fresh: true}}, d.Needs); diff != "" || len(d.Actions) > 0 {

@@ -17,7 +17,7 @@ import (
 
 // A freeShape is one rule of the section rules.
 type freeShape struct {
-	Name string `json:"name,omitempty" jsonschema:"minLength=1,maxLength=100" jsonschema_description:"What it is for, in a few words."`
+	Name words `json:"name,omitempty" jsonschema_description:"What it is for, in a few words."`
 	selectorShape
 	Do deeds `json:"do" jsonschema:"required" jsonschema_description:"What is done while the rule's tests hold: approve, merge, ready, draft, close, or a mapping of one of merge (the method), close (a comment), comment (its text), assign, request-review (who) to its value."`
 }
@@ -27,8 +27,8 @@ type deeds []deedShape
 
 type deedShape struct {
 	Merge   string `json:"merge,omitempty" jsonschema:"enum=squash,enum=merge,enum=rebase,enum=fast-forward" jsonschema_description:"Asks for the merge, with this method."`
-	Comment string `json:"comment,omitempty" jsonschema:"pattern=\\S,maxLength=4000" jsonschema_description:"Writes this comment, once for each pull request. {author}, {number} and {base} are filled in."`
-	Close   string `json:"close,omitempty" jsonschema:"pattern=\\S,maxLength=4000" jsonschema_description:"Closes the pull request, with this comment."`
+	Comment words  `json:"comment,omitempty" jsonschema_description:"Writes this comment, once for each pull request. {author}, {number} and {base} are filled in."`
+	Close   words  `json:"close,omitempty" jsonschema_description:"Closes the pull request, with this comment."`
 	Assign  texts  `json:"assign,omitempty" jsonschema_description:"Assigns these logins; author is the author."`
 	Ask     texts  `json:"request-review,omitempty" jsonschema_description:"Asks these logins and teams (@acme/backend) for a review."`
 }
@@ -332,8 +332,12 @@ func (d *decider) comment(rule *freeRule, e deed, once func(pull.Action)) (there
 	}) {
 		return true
 	}
-	once(pull.Action{Kind: pull.WriteComment, Target: target, Body: body + "\n\n" + pull.Marker(target)})
-	d.lookAt(d.now.Add(lookAfter(0)))
+	a := pull.Action{Kind: pull.WriteComment, Target: target, Body: body + "\n\n" + pull.Marker(target)}
+	once(a)
+	// What comes after it comes soon; what GitHub refuses, in a conversation that is locked for example, is not asked for soon.
+	if _, _, held := d.was.Withheld(a, d.now); !held {
+		d.lookAt(d.now.Add(lookAfter(0)))
+	}
 	return false
 }
 

@@ -72,6 +72,8 @@ func TestRules(t *testing.T) {
 		}}, ledger(did(pull.WriteComment, helloed, time.Hour)), wanted{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_holds"},
 
 		{"says why before it closes", shut, nil, pull.Memory{}, wanted{Waiting, "no_merge_rule", "comment " + shutted, time.Second}, RuleDoes, "rule_effect"},
+		{"GitHub refuses its comment", shut, nil, ledger(refusal(pull.WriteComment, shutted)), wanted{Waiting, "no_merge_rule", "", time.Hour}, Withheld, "refused"},
+		{"two rules approve", bots + "- { name: more bots, author: 'dependabot[bot]', do: approve }\n", []func(*pull.Snapshot){dependabot}, pull.Memory{}, wanted{Ready, "ready", "review.approve " + string(head) + ", " + merges, 0}, RuleDoes, "rule_effect rule_asks_merge"},
 		{"closes", shut, nil, ledger(did(pull.WriteComment, shutted, time.Second)), wanted{Waiting, "no_merge_rule", "close " + string(head), 0}, RuleDoes, "rule_effect"},
 		{"reopened", shut, nil, ledger(did(pull.WriteComment, shutted, time.Hour), did(pull.Close, string(head), time.Hour)), wanted{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_once"},
 		{"reopened and pushed to", shut, nil, ledger(did(pull.WriteComment, shutted, time.Hour), did(pull.Close, string(older), time.Hour)), wanted{Waiting, "no_merge_rule", "close " + string(head), 0}, RuleDoes, "rule_effect"},

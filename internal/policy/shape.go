@@ -41,8 +41,9 @@ type labelShape struct {
 	Description string `json:"description,omitempty" jsonschema:"maxLength=100" jsonschema_description:"Its description, if the repository does not have the label yet."`
 }
 
-// texts is one string or a list of them; ranges the same with plain numbers too; condition is a string or true or false.
+// words is a string that says something; a number will do. texts is one string or a list of them; ranges the same with plain numbers too; condition is a string or true or false.
 type (
+	words     string
 	texts     []string
 	ranges    []string
 	condition string
