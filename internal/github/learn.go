@@ -16,7 +16,7 @@ import (
 const (
 	peopleFor   = time.Minute
 	loadFor     = time.Minute
-	rulesFor    = time.Minute
+	rulesFor    = 15 * time.Minute // longer than a stuck pull request waits for its next look
 	teamsFor    = 10 * time.Minute
 	doubtFor    = 10 * time.Minute // a comparison that GitHub does not show
 	missingFor  = time.Minute      // what we may not see, until somebody lets us

@@ -16,6 +16,8 @@ var (
 	lookAgain = []time.Duration{1 * time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 30 * time.Second}
 	// awaitChecks is for checks, whose events can get lost.
 	awaitChecks = 10 * time.Minute
+	// echoed is how soon GitHub's event about a write of our own is expected.
+	echoed = 5 * time.Second
 	// settle is how long GitHub may go on showing what was there before a write.
 	settle = 30 * time.Second
 	// A label that the service itself has put on and taken off more than restlessAfter times waits restlessFor between
@@ -67,6 +69,9 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 	d.v.Actions = d.actions
 	if d.f != nil && !d.f.again.IsZero() {
 		d.lookAt(d.f.again)
+	}
+	if d.p != nil && d.p.readsLabels() && slices.ContainsFunc(d.actions, func(a pull.Action) bool { return a.Kind == pull.AddLabel || a.Kind == pull.RemoveLabel }) {
+		d.lookAt(now.Add(echoed)) // what is put on now may decide something else, and the event that says so can get lost
 	}
 	out := Decision{Verdict: d.v, Actions: d.actions, Commands: d.commanded, Replies: d.replies, Memory: d.next, Again: d.again}
 	if d.f != nil && (d.f.compared != nil || d.v.Approvals != nil && d.p.approvals != nil) {

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
@@ -68,6 +69,16 @@ func (p *Policy) Mode() Mode {
 
 // Merges reports whether the policy has a merge rule.
 func (p *Policy) Merges() bool { return p.merge != nil }
+
+// readsLabels reports whether a label can decide about something else.
+func (p *Policy) readsLabels() bool {
+	reads := func(l *selector) bool { return l.labels != nil || l.when != nil && l.when.mention("pr.labels") != nil }
+	return slices.ContainsFunc(p.labels, func(l labelRule) bool { return reads(&l.selector) }) ||
+		slices.ContainsFunc(p.reviewers, func(l reviewerRule) bool { return reads(&l.selector) }) ||
+		slices.ContainsFunc(p.rules, func(l freeRule) bool { return reads(&l.selector) }) ||
+		p.approvals != nil ||
+		p.merge != nil && (len(p.merge.labels) > 0 || p.merge.when != nil && p.merge.when.mention("pr.labels") != nil)
+}
 
 // over returns p with the sections that it lacks taken from the owner's defaults.
 func (p *Policy) over(defaults *Policy) *Policy {
