@@ -166,13 +166,6 @@ var coreEndings = map[policy.Outcome]ending{
 	policy.RuleIdle:      {"does not hold", "✗", ""},
 	policy.CommandOver:   {"is no longer in force", "✗", Wait},
 
-	policy.ReviewersAsk:     {"somebody is being asked", "✓", Good},
-	policy.ReviewersAsked:   {"everybody needed has been asked", "✓", ""},
-	policy.ReviewersShort:   {"there is nobody left to ask", "!", Wait},
-	policy.ReviewersNone:    {"nobody is needed", "✗", ""},
-	policy.ReviewersLater:   {"waits until it is no draft", "✗", ""},
-	policy.ReviewersUnknown: {"is left as it is: not known", "?", Wait},
-
 	policy.ApprovalHolds:   {"holds", "✓", Good},
 	policy.ApprovalLacks:   {"lacks approvals", "✗", Wait},
 	policy.ApprovalSkipped: {"is not about this pull request", "–", ""},

@@ -161,7 +161,7 @@ func (r *approvalReader) rule(n ast.Node, number string, depth int) (approvalRul
 		case "name":
 			r.name(&rule, k)
 		case "count":
-			rule.count = r.count(k)
+			rule.count = r.number(k, 0, maxApprovalCount)
 		case "from":
 			rule.from = r.from(k)
 		case "allow":
@@ -219,17 +219,6 @@ func (r *approvalReader) name(rule *approvalRule, k entry) {
 	}
 	r.names[strings.ToLower(name)] = k.at
 	rule.name, rule.named = name, true
-}
-
-func (r *approvalReader) count(k entry) int {
-	n, ok := k.value.(*ast.IntegerNode)
-	if ok {
-		if v, err := strconv.Atoi(n.Token.Value); err == nil && v >= 0 && v <= maxApprovalCount {
-			return v
-		}
-	}
-	r.say(r.pos(k.value), "", "count must be a number from 0 to %d.", maxApprovalCount)
-	return 1
 }
 
 func (r *approvalReader) from(k entry) *people {

@@ -208,10 +208,10 @@ func (c *commanding) carryOut() {
 			open = true
 			want = append(want, a)
 			if a.Kind == pull.AddLabel || a.Kind == pull.RemoveLabel {
-				if c.asked == nil {
-					c.decider.asked = map[string]pull.Action{}
+				if c.labelsAsked == nil {
+					c.decider.labelsAsked = map[string]pull.Action{}
 				}
-				c.asked[strings.ToLower(a.Target)] = a
+				c.labelsAsked[strings.ToLower(a.Target)] = a
 			}
 		}
 		switch {

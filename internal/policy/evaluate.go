@@ -109,14 +109,14 @@ type decider struct {
 	was pull.Memory
 	now time.Time
 
-	v         Verdict
-	actions   []pull.Action
-	commanded []pull.Command
-	replies   []Reply
-	outdated  *Reason                // the last word about a merge was a /merge of another commit
-	asked     map[string]pull.Action // labels, in lower case, that a command is about to put on or take off
-	next      pull.Memory
-	again     time.Time
+	v           Verdict
+	actions     []pull.Action
+	commanded   []pull.Command
+	replies     []Reply
+	outdated    *Reason                // the last word about a merge was a /merge of another commit
+	labelsAsked map[string]pull.Action // labels, in lower case, that a command is about to put on or take off
+	next        pull.Memory
+	again       time.Time
 
 	merging   *ask // a rule of the section rules asks for the merge
 	turnTaken bool // it is this pull request's turn to be brought up to date
@@ -210,7 +210,7 @@ func (d *decider) label(rule *labelRule) (awaitsMergeability bool) {
 	last := d.lastWrite(rule.name)
 
 	// What somebody asks for in a comment goes before the condition, and is theirs from then on.
-	if a, ok := d.asked[strings.ToLower(rule.name)]; ok {
+	if a, ok := d.labelsAsked[strings.ToLower(rule.name)]; ok {
 		out.Outcome, out.Why = LabelAdd, []Reason{{Code: LabelAsked, Label: rule.name, By: mem.Asked}}
 		if a.Kind == pull.RemoveLabel {
 			out.Outcome = LabelRemove

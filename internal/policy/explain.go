@@ -55,12 +55,12 @@ const (
 func (p *program) evaluate(f *facts) *Node {
 	n := p.explain(f)
 	f.ask(n)
-	p.turns(n, f)
+	p.mayChange(n, f)
 	return n
 }
 
-// turns notes when the result may change by itself. n is what explain made; it has no state where nothing could be worked out.
-func (p *program) turns(n *Node, f *facts) {
+// mayChange notes when the result may change by itself. n is what explain made; it has no state where nothing could be worked out.
+func (p *program) mayChange(n *Node, f *facts) {
 	if len(p.timed) > 0 && n.state != nil {
 		x := explainer{p: p, f: f, state: n.state}
 		x.again(n)

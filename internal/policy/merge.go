@@ -406,15 +406,20 @@ func (d *decider) notAsked(rule *mergeRule, alone bool) []Reason {
 	if d.merging != nil || len(rule.labels) == 0 && !rule.command {
 		return nil
 	}
-	if rule.command && d.ordered() != nil {
+	_, off := d.p.mayGive("merge")
+	if rule.command && !off && d.ordered() != nil {
 		return nil
 	}
 	r := Reason{Code: MergeNotAsked, Who: d.whoMayGive("merge")}
-	if rule.command {
+	switch {
+	case !rule.command:
+	case off && len(rule.labels) == 0:
+		r = Reason{Code: CommandOff, Verb: "merge", Who: []string{WhoPolicy}} // nothing could ever ask for it
+	case off:
+	case d.outdated != nil:
+		r = *d.outdated
+	default:
 		r.Verb = "merge"
-		if d.outdated != nil && d.ordered() == nil {
-			r = *d.outdated
-		}
 	}
 	setters := d.labelMerges().names(d.s)
 	if len(rule.labels) > 0 && r.Code == MergeNotAsked {

@@ -124,6 +124,9 @@ func TestMergeIsAskedFor(t *testing.T) {
 		{"label, and the command is off", label + "commands: { merge: off }\n", set(carol, pull.PermissionWrite), pull.Memory{}, wanted{Ready, "ready", merges, 0}},
 		{"label by one who may not, and all commands are off", label + "commands: off\n", set(eve, pull.PermissionTriage), pull.Memory{}, wanted{Blocked, "merge_label_denied", "", 0}},
 		{"label by one who may not by the policy", label + "commands: { merge: { allow: maintain } }\n", set(carol, pull.PermissionWrite), pull.Memory{}, wanted{Blocked, "merge_label_denied", "", 0}},
+		{"command, and it is off", command + "commands: { merge: off }\n", nil, pull.Memory{}, wanted{Waiting, "command_off", "", 0}},
+		{"command, which was switched off since", command + "commands: off\n", nil, pull.Memory{Merge: order(head)}, wanted{Waiting, "command_off", "", 0}},
+		{"either: neither, and the command is off", both + "commands: off\n", nil, pull.Memory{}, wanted{Waiting, "merge_not_asked", "", 0}},
 		{"held", alone, nil, pull.Memory{Hold: &pull.Order{By: carol, Args: "the release is out on Monday"}}, wanted{Blocked, "held", "", 0}},
 		{"held, and asked for", both, nil, pull.Memory{Merge: order(head), Hold: &pull.Order{By: carol}}, wanted{Blocked, "held", "", 0}},
 	} {

@@ -48,9 +48,3 @@ func (r *reader) color(e entry) string {
 	}
 	return strings.ToLower(strings.TrimPrefix(s.text, "#"))
 }
-
-// sentence reads one line of text for people.
-func (r *reader) sentence(e entry) string {
-	s, _ := r.text(e.value, e.key)
-	return strings.Join(strings.Fields(s.text), " ")
-}

@@ -334,6 +334,27 @@ func (r *reader) text(n ast.Node, what string) (scalar, bool) {
 	return s, true
 }
 
+// number reads a whole number.
+func (r *reader) number(e entry, least, most int) int {
+	n, ok := e.value.(*ast.IntegerNode)
+	if !ok {
+		r.say(r.pos(e.value), "", "%s must be a whole number; this is %s.", e.key, kindOf(e.value))
+		return least
+	}
+	var v int
+	if _, err := fmt.Sscanf(n.Token.Value, "%d", &v); err != nil || fmt.Sprint(v) != n.Token.Value || v < least || v > most {
+		r.say(r.pos(n), "", "%s can be %d to %d, not %s.", e.key, least, most, n.Token.Value)
+		return least
+	}
+	return v
+}
+
+// sentence reads one line of text for people.
+func (r *reader) sentence(e entry) string {
+	s, _ := r.text(e.value, e.key)
+	return strings.Join(strings.Fields(s.text), " ")
+}
+
 // list reads a value that is one text or a list of texts.
 func (r *reader) list(n ast.Node, what string) []scalar {
 	items := []ast.Node{n}

@@ -146,21 +146,6 @@ func (r *reader) reviewerRule(n ast.Node) reviewerRule {
 	return rule
 }
 
-// number reads a whole number.
-func (r *reader) number(e entry, least, most int) int {
-	n, ok := e.value.(*ast.IntegerNode)
-	if !ok {
-		r.say(r.pos(e.value), "", "%s must be a whole number; this is %s.", e.key, kindOf(e.value))
-		return least
-	}
-	var v int
-	if _, err := fmt.Sscanf(n.Token.Value, "%d", &v); err != nil || fmt.Sprint(v) != n.Token.Value || v < least || v > most {
-		r.say(r.pos(n), "", "%s can be %d to %d, not %s.", e.key, least, most, n.Token.Value)
-		return least
-	}
-	return v
-}
-
 func (r *reader) shares(e entry) map[string]int {
 	entries, _ := r.mapping(e.value, e.key, nil, true)
 	out := make(map[string]int, len(entries))

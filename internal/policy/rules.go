@@ -381,14 +381,13 @@ func (d *decider) ourReview() (pull.Review, bool) {
 }
 
 // withdraw takes the service's approval back when no rule asks for it any more. With a personal token, only what the ledger
-// knows of is the service's: the account is a person's too. What was approved for a command is not the rules' business.
+// knows of is the service's: the account is a person's too.
 func (d *decider) withdraw() {
 	r, ok := d.ourReview()
 	if !ok || r.ID == 0 {
 		return
 	}
-	in, known := d.was.Intent(pull.Approve, string(r.Commit))
-	if known && in.Action.Command != "" || !known && !d.s.AsApp {
+	if _, known := d.was.Intent(pull.Approve, string(r.Commit)); !known && !d.s.AsApp {
 		return
 	}
 	a := pull.Action{Kind: pull.Unapprove, Target: strconv.FormatInt(r.ID, 10), SHA: r.Commit}

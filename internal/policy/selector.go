@@ -107,7 +107,7 @@ func (l *selector) evaluate(f *facts) *Node {
 		}
 	}
 	if when != nil && !decided(parts, when) {
-		l.when.turns(when, f)
+		l.when.mayChange(when, f)
 	}
 	switch len(parts) {
 	case 0:

@@ -163,3 +163,15 @@ func TestWhichTokensSeeTeams(t *testing.T) {
 		}
 	}
 }
+
+// TestSightOfASecond: a look within the second of the last change is no look at all of that second.
+func TestSightOfASecond(t *testing.T) {
+	updated := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	for after, want := range map[time.Duration]bool{0: false, 999 * time.Millisecond: false, time.Second: true, time.Hour: true} {
+		s := Snapshot{UpdatedAt: updated, ObservedAt: updated.Add(after), Head: Branch{SHA: "a"}, BaseBranchTip: "b"}
+		afar := Sight{UpdatedAt: updated, Head: "a", Base: "b"}
+		if got := s.Sight().String() == afar.String(); got != want {
+			t.Errorf("looked at %v after it changed, it is what a sweep sees: %v, want %v", after, got, want)
+		}
+	}
+}

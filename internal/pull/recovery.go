@@ -96,10 +96,15 @@ func (s Sight) String() string {
 	return fmt.Sprintf("%d %s %s [%s] %s %s", s.UpdatedAt.Unix(), s.Head, s.Base, s.Checks, s.Policy, s.Defaults)
 }
 
-// Sight is what the snapshot looks like from afar.
+// Sight is what the snapshot looks like from afar. GitHub tells times to the second: what changes later in the second of the
+// last change, as what a pass does itself, looks from afar like what was seen. So a snapshot of that second is like none of it.
 func (s *Snapshot) Sight() Sight {
+	updated := s.UpdatedAt
+	if s.ObservedAt.Before(updated.Add(time.Second)) {
+		updated = updated.Add(-time.Second)
+	}
 	return Sight{
-		UpdatedAt: s.UpdatedAt, Head: s.Head.SHA, Base: s.BaseBranchTip, Checks: s.Rollup,
+		UpdatedAt: updated, Head: s.Head.SHA, Base: s.BaseBranchTip, Checks: s.Rollup,
 		Policy: s.Policy.OID, Defaults: s.Defaults.OID,
 	}
 }

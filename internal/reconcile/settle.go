@@ -57,7 +57,7 @@ func happened(in pull.Intent, s pull.Snapshot) bool {
 	case pull.AddLabel:
 		return hasLabel(s, a.Target)
 	case pull.RemoveLabel:
-		return !hasLabel(s, a.Target)
+		return !hasLabel(s, a.Target) && !s.LabelsTruncated
 	case pull.AskReview:
 		return asked(s, a.Target) || reviewedSince(s, a.Target, in.StartedAt)
 	case pull.UnaskReview:
