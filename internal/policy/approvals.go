@@ -429,6 +429,7 @@ const (
 	ApprovalByContributor Code = "approval_by_contributor" // By; SHA: the commit
 	ApprovalNotFrom       Code = "approval_not_from"       // By
 	ApprovalOlder         Code = "approval_older"          // By; SHA: the commit that was approved
+	ApprovalOtherBase     Code = "approval_other_base"     // By; SHA; Branch: the base, to which it was changed since
 	ApprovalChanged       Code = "approval_changed"        // By; SHA: since when the change is another
 	ApprovalNotCompared   Code = "approval_not_compared"   // By; SHA; Value: why not
 	ApprovalAskedAgain    Code = "approval_asked_again"    // By
@@ -448,6 +449,6 @@ const (
 // approvalCodes are the codes of reasons about approvals.
 var approvalCodes = []Code{
 	ApprovalsNeeded, ApprovalsAny, ApprovalsAll, ApprovalsSkipped, ApprovalGiven, ApprovalKept, ApprovalByAuthor, ApprovalByContributor,
-	ApprovalNotFrom, ApprovalOlder, ApprovalChanged, ApprovalNotCompared, ApprovalAskedAgain, ApprovalDismissed, ApproverUnknown, VetoUnknown,
+	ApprovalNotFrom, ApprovalOlder, ApprovalOtherBase, ApprovalChanged, ApprovalNotCompared, ApprovalAskedAgain, ApprovalDismissed, ApproverUnknown, VetoUnknown,
 	OwnersUnknown, CommitsTruncated, AuthorUnknown, ApprovalNotAsked, NobodyOwns, QueueAheadLost, QueueAheadUnknown,
 }

@@ -117,6 +117,9 @@ func whyNot(d Decision) string {
 
 func request(who pull.Actor) pull.ReviewRequest { return pull.ReviewRequest{Who: who} }
 
+// rebased changes the base after all that the tests let people say.
+func rebased(s *pull.Snapshot) { s.BaseSince = noon }
+
 func order(by pull.Actor, sha pull.SHA, at time.Time) map[int64]pull.Order {
 	return map[int64]pull.Order{by.ID: {By: by, SHA: sha, At: at}}
 }
@@ -149,6 +152,10 @@ func TestApprovals(t *testing.T) {
 		{name: "dismissed", reviews: []pull.Review{review(bob, pull.Dismissed, head)}, result: False, codes: "approvals_needed(approval_dismissed)"},
 		{name: "dismissed, and approved again", reviews: []pull.Review{review(bob, pull.Dismissed, head), byBob}, result: True, given: "bob", asked: "commits"},
 		{name: "asked to review again", reviews: []pull.Review{byBob}, change: func(s *pull.Snapshot) { s.ReviewRequests = []pull.ReviewRequest{request(bob)} }, result: False, codes: "approvals_needed(approval_asked_again)"},
+		{name: "given for another base", reviews: []pull.Review{byBob}, change: rebased, result: False, codes: "approvals_needed(approval_other_base)"},
+		{name: "given for another base, on an older commit: not even compared", reviews: []pull.Review{review(bob, pull.Approved, before)}, change: rebased, answers: answers{same: map[string]pull.Sameness{pull.SameKey(before, head): {Same: true}}}, result: False, codes: "approvals_needed(approval_other_base)"},
+		{name: "given for another base, and again", reviews: []pull.Review{byBob, {Author: bob, CanWrite: true, State: pull.Approved, Commit: head, SubmittedAt: noon.Add(time.Hour)}}, change: rebased, result: True, given: "bob", asked: "commits"},
+		{name: "by command, for another base", memory: pull.Memory{Approvals: order(bob, head, noon.Add(-time.Hour))}, change: rebased, answers: answers{permissions: map[string]pull.PermissionLevel{"bob": pull.PermissionWrite}}, result: False, codes: "approvals_needed(approval_other_base)", asked: "person"},
 		{name: "another is asked too", reviews: []pull.Review{byBob}, change: func(s *pull.Snapshot) {
 			s.ReviewRequests = []pull.ReviewRequest{request(carol), {Team: "acme/backend"}}
 		}, result: True, given: "bob", asked: "commits"},

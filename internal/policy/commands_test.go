@@ -231,6 +231,22 @@ func TestCommandsAreBoundToTheHead(t *testing.T) {
 			}
 		}
 	}
+	// It is about a change to the base as well: who can choose another must not have little asked for and much merged.
+	for _, verb := range []string{"merge", "approve"} {
+		s, m := talk(bob, "/"+verb)
+		d := must(t, plain).Evaluate(s, m, noon)
+		m = follow(m, d, pull.Done, noon)
+		m.Merge, m.Approvals = d.Memory.Merge, d.Memory.Approvals
+		s.BaseSince = noon.Add(time.Second)
+		d = must(t, plain).Evaluate(s, m, noon.Add(time.Minute))
+		if d.Memory.Merge != nil {
+			t.Errorf("/%s before the base was changed leaves %+v in force", verb, d.Memory.Merge)
+		}
+		s.Comments[0].ID = 101
+		if d = must(t, plain).Evaluate(s, pull.Memory{Heads: m.Heads}, noon.Add(time.Minute)); outcome(d.Commands) != verb+" refused: command_head_unknown" {
+			t.Errorf("/%s before the base was changed, and read after: %s", verb, outcome(d.Commands))
+		}
+	}
 	// What only holds things up needs no such care.
 	s, m := talk(alice, "/hold")
 	m.Heads = nil

@@ -100,7 +100,9 @@ var (
 	reviewObject = &object{name: "Review", what: "a review", fields: []field{
 		{name: "author", typ: accountType, doc: "who gave it", read: as(func(f *facts, r pull.Review) any { return f.account(r.Author) })},
 		{name: "state", typ: cel.StringType, chars: 20, doc: "approved, changes_requested, commented or dismissed", read: as(func(_ *facts, r pull.Review) any { return string(r.State) })},
-		{name: "on_head", typ: cel.BoolType, doc: "it was given on what is the head now", read: as(func(f *facts, r pull.Review) any { return r.Commit != "" && r.Commit == f.s.Head.SHA })},
+		{name: "on_head", typ: cel.BoolType, doc: "it was given on what is the head now, for the base as it is now", read: as(func(f *facts, r pull.Review) any {
+			return r.Commit != "" && r.Commit == f.s.Head.SHA && !f.ofOtherBase(r.SubmittedAt)
+		})},
 		{name: "can_write", typ: cel.BoolType, doc: "its author may write to the repository", read: as(func(_ *facts, r pull.Review) any { return r.CanWrite })},
 		{name: "at", typ: cel.TimestampType, doc: "when it was given", read: as(func(_ *facts, r pull.Review) any { return r.SubmittedAt })},
 	}}
