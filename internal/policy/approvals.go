@@ -377,8 +377,11 @@ func (d *decider) queue() {
 		if d.v.Approvals.Result != True {
 			lose(d.v.Approvals.Result, d.v.Approvals.Reasons...)
 		}
-		if len(q.Ahead) > 0 && d.p.approvals != nil {
+		if d.p.approvals != nil && (len(q.Ahead) > 0 || q.AheadTruncated) {
 			d.lookAt(d.now.Add(awaitQueue))
+			if q.AheadTruncated {
+				lose(Unknown, Reason{Code: QueueAheadUnknown, Value: "GitHub does not show all that is before it"})
+			}
 			d.ahead(lose)
 		}
 	}

@@ -411,6 +411,8 @@ func TestQueue(t *testing.T) {
 		{"behind one that is lost", inQueue(5, 6), approved, []pull.Ahead{{Number: 5, Holds: true}, {Number: 6, Why: "Needs an approval."}}, False, "queue_ahead_lost"},
 		{"behind one that is not known", inQueue(5), approved, []pull.Ahead{{Number: 5, Unknown: true}}, Unknown, "queue_ahead_unknown"},
 		{"behind one that nobody has judged", inQueue(5, 6), approved, []pull.Ahead{{Number: 5, Holds: true}}, Unknown, "queue_ahead_unknown"},
+		{"behind nobody knows what", func(s *pull.Snapshot) { inQueue()(s); s.Queued.AheadTruncated = true }, approved, nil, Unknown, "queue_ahead_unknown"},
+		{"behind one that holds, and nobody knows what", func(s *pull.Snapshot) { inQueue(5)(s); s.Queued.AheadTruncated = true }, approved, []pull.Ahead{{Number: 5, Holds: true}}, Unknown, "queue_ahead_unknown"},
 		{"behind one lost and one not known", inQueue(5, 6), approved, []pull.Ahead{{Number: 5, Unknown: true}, {Number: 6}}, False, "queue_ahead_unknown queue_ahead_lost"},
 	}
 	for _, tt := range tests {
@@ -421,7 +423,7 @@ func TestQueue(t *testing.T) {
 			if q == nil || q.Head != "fff0001" || q.Result != tt.result || codes(q.Reasons) != tt.codes {
 				t.Errorf("the queue is %+v, want %s: %s", q, tt.result, tt.codes)
 			}
-			if wait := len(s.Queued.Ahead) > 0; wait != d.Again.Equal(noon.Add(awaitQueue)) {
+			if wait := len(s.Queued.Ahead) > 0 || s.Queued.AheadTruncated; wait != d.Again.Equal(noon.Add(awaitQueue)) {
 				t.Errorf("looks again at %v", d.Again)
 			}
 		})
