@@ -577,6 +577,11 @@ func TestFloods(t *testing.T) {
 	if d = p.Evaluate(s, m, noon); len(d.Replies) != 0 {
 		t.Errorf("%d more replies", len(d.Replies))
 	}
+	// Nor by deleting what was answered.
+	s.Comments = []pull.Comment{said(40, eve, "/help", noon), said(41, bob, "/help", noon)}
+	if d = p.Evaluate(s, m, noon); len(d.Replies) != 1 || d.Replies[0].CommentID != 41 {
+		t.Errorf("replies %+v to somebody who deletes comments, want one to bob", d.Replies)
+	}
 	m.Commands = make([]pull.Command, pull.MaxCommands+1)
 	if d = p.Evaluate(s, m, noon); len(d.Commands) != 0 {
 		t.Errorf("%d commands of a flood", len(d.Commands))
