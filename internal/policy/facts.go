@@ -182,6 +182,8 @@ type facts struct {
 	attrs    *attributes
 	updated  *updating
 	owners   *owned // nil until somebody asks
+	// strangers are the accounts, in lower case, whose permission a condition would need and nobody has asked for.
+	strangers map[string]bool
 	// Of approvals; see approve.go.
 	said         []*voice
 	contributors *contributions

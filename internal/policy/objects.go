@@ -299,6 +299,14 @@ func (f *facts) lackOf(key string) *lack {
 	case person:
 		n := pull.Need{Kind: pull.NeedPerson, Name: login}
 		if !f.s.Answers(n) {
+			name := strings.ToLower(login)
+			if !f.strangers[name] && len(f.s.Known.People)+len(f.strangers) >= maxPeople {
+				return &lack{name: "permission of " + login, why: "there are too many people to ask GitHub about"}
+			}
+			if f.strangers == nil {
+				f.strangers = map[string]bool{}
+			}
+			f.strangers[name] = true
 			return &lack{name: "permission of " + login, need: &n}
 		}
 		if p := f.s.Known.People[strings.ToLower(login)]; p.Missing != "" {
@@ -324,6 +332,10 @@ func (f *facts) lackOf(key string) *lack {
 	}
 	return nil
 }
+
+// maxPeople bounds how many accounts' permissions conditions ask for. Each takes a request of GitHub, and whoever pushes commits
+// writes what accounts they like into them.
+const maxPeople = 100
 
 // permissionValue is what an account may do, for CEL.
 func (f *facts) permissionValue(a pull.Actor) any {
