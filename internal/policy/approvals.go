@@ -378,7 +378,8 @@ func (d *decider) queue() {
 			lose(d.v.Approvals.Result, d.v.Approvals.Reasons...)
 		}
 		if d.p.approvals != nil && (len(q.Ahead) > 0 || q.AheadTruncated) {
-			d.lookAt(d.now.Add(awaitQueue))
+			// Each look costs one at each before it: a queue of twenty would spend the whole budget of an installation.
+			d.lookAt(d.now.Add(max(awaitQueue, time.Duration(len(q.Ahead))*time.Minute)))
 			if q.AheadTruncated {
 				lose(Unknown, Reason{Code: QueueAheadUnknown, Value: "GitHub does not show all that is before it"})
 			}

@@ -428,7 +428,11 @@ func TestQueue(t *testing.T) {
 			}
 		})
 	}
-	s := world(func(s *pull.Snapshot) { s.Queued = &pull.QueueEntry{Position: 1, State: "queued"} })
+	s := world(inQueue(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20))
+	if d, _ := informed(t, must(t, oneApproval), s, pull.Memory{}, answers{}); !d.Again.Equal(noon.Add(20 * time.Minute)) {
+		t.Errorf("behind twenty it looks again at %v", d.Again)
+	}
+	s = world(func(s *pull.Snapshot) { s.Queued = &pull.QueueEntry{Position: 1, State: "queued"} })
 	if d, _ := informed(t, must(t, oneApproval), s, pull.Memory{}, answers{}); d.Verdict.Queue != nil {
 		t.Errorf("judges %+v, which nothing tests", d.Verdict.Queue)
 	}
