@@ -562,6 +562,14 @@ func TestUpdateFollowsTheHead(t *testing.T) {
 	}
 }
 
+// What was asked just before a repository was archived is not answered there.
+func TestArchivedIsNotAnswered(t *testing.T) {
+	s, m := talk(eve, "/merge\n/help", func(s *pull.Snapshot) { s.Archived = true })
+	if d := must(t, plain).Evaluate(s, m, noon); len(d.Actions)+len(d.Replies) > 0 {
+		t.Errorf("writes %s and %+v", acted(d.Actions), d.Replies)
+	}
+}
+
 // Nobody can make the service write without end, nor forget.
 func TestFloods(t *testing.T) {
 	p := must(t, plain)
