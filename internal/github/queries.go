@@ -82,6 +82,9 @@ query ` + name + `($owner: String!, $name: String!, $number: Int!, $policy: Stri
       moves: timelineItems(last: 100, itemTypes: [HEAD_REF_FORCE_PUSHED_EVENT]) {
         nodes { ... on HeadRefForcePushedEvent { createdAt afterCommit { oid } } }
       }
+      rebased: timelineItems(last: 1, itemTypes: [BASE_REF_CHANGED_EVENT, AUTOMATIC_BASE_CHANGE_SUCCEEDED_EVENT]) {
+        nodes { ... on BaseRefChangedEvent { createdAt } ... on AutomaticBaseChangeSucceededEvent { createdAt } }
+      }
       mergeQueueEntry {
         position
         state

@@ -534,6 +534,7 @@ type (
 		Comments        *page[comment]
 		ReviewThreads   *page[thread]
 		Moves           page[move]
+		Rebased         page[struct{ CreatedAt time.Time }]
 		MergeQueueEntry *queueEntry
 	}
 	commit struct {

@@ -263,7 +263,7 @@ func (l *look) thread(s *pull.Snapshot, t *thread) (pull.Thread, *pull.Fault) {
 	return out, nil
 }
 
-// moves reads when the head was moved by force. A commit that is gone from GitHub has no id.
+// moves reads when the head was moved by force, and when the base was last changed. A commit that is gone from GitHub has no id.
 func (l *look) moves(s *pull.Snapshot, p *pullRequest) (again bool, f *pull.Fault) {
 	for _, m := range p.Moves.Nodes {
 		if m == nil {
@@ -274,6 +274,11 @@ func (l *look) moves(s *pull.Snapshot, p *pullRequest) (again bool, f *pull.Faul
 			h.SHA = m.AfterCommit.OID
 		}
 		s.Moves = append(s.Moves, h)
+	}
+	for _, e := range p.Rebased.Nodes {
+		if e != nil {
+			s.BaseSince = e.CreatedAt.UTC()
+		}
 	}
 	return false, nil
 }

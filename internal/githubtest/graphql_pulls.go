@@ -367,9 +367,9 @@ func (x *gqlExec) ofEvent(e *event, f *ast.Field) any {
 		return commit(e.to)
 	case "databaseId":
 		return e.review.id
-	case "mergeRefName", "currentTitle", "currentRefName":
+	case "mergeRefName", "currentTitle", "currentRefName", "newBase":
 		return e.to
-	case "headRefName", "previousTitle", "previousRefName":
+	case "headRefName", "previousTitle", "previousRefName", "oldBase":
 		return e.from
 	}
 	return nil

@@ -232,6 +232,13 @@ func TestEveryFieldIsAnswered(t *testing.T) {
 	w.repo.PushCommit("signed", w.alice, githubtest.Commit{Verified: true})
 	w.repo.Protect("signed", &githubtest.Protection{Reviews: 1})
 	w.repo.Grant(w.carol, githubtest.CanAdmin)
+	w.repo.Push("four", map[string]string{"4": "4\n"}, "4", w.alice)
+	w.repo.Branch("five", "four", w.alice)
+	w.repo.Push("five", map[string]string{"5": "5\n"}, "5", w.alice)
+	four := w.repo.Open(w.alice, "four", "other", "4", "")
+	w.repo.Open(w.alice, "five", "four", "5", "")
+	w.repo.DeleteBranchOnMerge(true)
+	four.Merge(w.carol, "merge")
 
 	args := map[string]string{
 		"Query.repository": `(owner:"octo",name:"app")`, "Query.organization": `(login:"octo")`, "Query.user": `(login:"alice")`,
@@ -244,23 +251,24 @@ func TestEveryFieldIsAnswered(t *testing.T) {
 	// The shortest way from the root to each type, as the text around a selection.
 	type way struct{ before, after string }
 	ways, todo := map[string]way{
-		"Query":                      {"{", "}"},
-		"Bot":                        {`{repository(owner:"octo",name:"app"){pullRequest(number:1){commits(last:1){nodes{commit{status: statusCheckRollup{contexts(last:1){nodes{... on StatusContext{creator{... on Bot{`, "}}}}}}}}}}}}"},
-		"MergeQueueEntry":            {`{repository(owner:"octo",name:"app"){pullRequest(number:2){mergeQueueEntry{`, "}}}}"},
-		"AddedToMergeQueueEvent":     {`{repository(owner:"octo",name:"app"){pullRequest(number:3){timelineItems(first:9){nodes{... on AddedToMergeQueueEvent{`, "}}}}}}"},
-		"RemovedFromMergeQueueEvent": {`{repository(owner:"octo",name:"app"){pullRequest(number:3){timelineItems(first:9){nodes{... on RemovedFromMergeQueueEvent{`, "}}}}}}"},
-		"ReviewRequest":              {`{repository(owner:"octo",name:"app"){pullRequest(number:2){reviewRequests(first:9){nodes{`, "}}}}}"},
-		"PullRequestReviewThread":    {`{repository(owner:"octo",name:"app"){pullRequest(number:2){reviewThreads(first:9){nodes{`, "}}}}}"},
-		"PullRequestReviewComment":   {`{repository(owner:"octo",name:"app"){pullRequest(number:2){reviewThreads(first:9){nodes{comments(first:9){nodes{`, "}}}}}}}"},
-		"Milestone":                  {`{repository(owner:"octo",name:"app"){pullRequest(number:2){milestone{`, "}}}}"},
-		"UserStatus":                 {`{user(login:"bob"){status{`, "}}}"},
-		"GpgSignature":               {`{repository(owner:"octo",name:"app"){ref(qualifiedName:"signed"){target{... on Commit{signature{... on GpgSignature{`, "}}}}}}}"},
-		"RefUpdateRule":              {`{repository(owner:"octo",name:"app"){ref(qualifiedName:"signed"){refUpdateRule{`, "}}}}"},
-		"BranchProtectionRule":       {`{repository(owner:"octo",name:"app"){ref(qualifiedName:"signed"){branchProtectionRule{`, "}}}}"},
-		"MergeQueueEntryEdge":        {`{repository(owner:"octo",name:"app"){mergeQueue{entries(first:9){edges{`, "}}}}}"},
-		"Blob":                       {`{repository(owner:"octo",name:"app"){object(expression:"HEAD:README.md"){... on Blob{`, "}}}}"},
-		"Tree":                       {`{repository(owner:"octo",name:"app"){object(expression:"HEAD:src"){... on Tree{`, "}}}}"},
-		"TreeEntry":                  {`{repository(owner:"octo",name:"app"){object(expression:"HEAD:src"){... on Tree{entries{`, "}}}}}"},
+		"Query":                             {"{", "}"},
+		"Bot":                               {`{repository(owner:"octo",name:"app"){pullRequest(number:1){commits(last:1){nodes{commit{status: statusCheckRollup{contexts(last:1){nodes{... on StatusContext{creator{... on Bot{`, "}}}}}}}}}}}}"},
+		"MergeQueueEntry":                   {`{repository(owner:"octo",name:"app"){pullRequest(number:2){mergeQueueEntry{`, "}}}}"},
+		"AddedToMergeQueueEvent":            {`{repository(owner:"octo",name:"app"){pullRequest(number:3){timelineItems(first:9){nodes{... on AddedToMergeQueueEvent{`, "}}}}}}"},
+		"RemovedFromMergeQueueEvent":        {`{repository(owner:"octo",name:"app"){pullRequest(number:3){timelineItems(first:9){nodes{... on RemovedFromMergeQueueEvent{`, "}}}}}}"},
+		"AutomaticBaseChangeSucceededEvent": {`{repository(owner:"octo",name:"app"){pullRequest(number:5){timelineItems(first:9){nodes{... on AutomaticBaseChangeSucceededEvent{`, "}}}}}}"},
+		"ReviewRequest":                     {`{repository(owner:"octo",name:"app"){pullRequest(number:2){reviewRequests(first:9){nodes{`, "}}}}}"},
+		"PullRequestReviewThread":           {`{repository(owner:"octo",name:"app"){pullRequest(number:2){reviewThreads(first:9){nodes{`, "}}}}}"},
+		"PullRequestReviewComment":          {`{repository(owner:"octo",name:"app"){pullRequest(number:2){reviewThreads(first:9){nodes{comments(first:9){nodes{`, "}}}}}}}"},
+		"Milestone":                         {`{repository(owner:"octo",name:"app"){pullRequest(number:2){milestone{`, "}}}}"},
+		"UserStatus":                        {`{user(login:"bob"){status{`, "}}}"},
+		"GpgSignature":                      {`{repository(owner:"octo",name:"app"){ref(qualifiedName:"signed"){target{... on Commit{signature{... on GpgSignature{`, "}}}}}}}"},
+		"RefUpdateRule":                     {`{repository(owner:"octo",name:"app"){ref(qualifiedName:"signed"){refUpdateRule{`, "}}}}"},
+		"BranchProtectionRule":              {`{repository(owner:"octo",name:"app"){ref(qualifiedName:"signed"){branchProtectionRule{`, "}}}}"},
+		"MergeQueueEntryEdge":               {`{repository(owner:"octo",name:"app"){mergeQueue{entries(first:9){edges{`, "}}}}}"},
+		"Blob":                              {`{repository(owner:"octo",name:"app"){object(expression:"HEAD:README.md"){... on Blob{`, "}}}}"},
+		"Tree":                              {`{repository(owner:"octo",name:"app"){object(expression:"HEAD:src"){... on Tree{`, "}}}}"},
+		"TreeEntry":                         {`{repository(owner:"octo",name:"app"){object(expression:"HEAD:src"){... on Tree{entries{`, "}}}}}"},
 	}, []string{"Query"}
 	reach := func(name string, via way) {
 		if _, known := ways[name]; !known {

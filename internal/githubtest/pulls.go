@@ -265,7 +265,7 @@ func (r *Repo) deleteRef(branch string, by actor, retarget string) {
 		switch {
 		case pr.closed:
 		case pr.repo == r && pr.baseBranch == branch && retarget != "":
-			pr.retarget(retarget, by)
+			pr.retarget(retarget, by, "AutomaticBaseChangeSucceededEvent")
 		case fromHere, pr.repo == r && pr.baseBranch == branch:
 			pr.close(by)
 		}
@@ -733,15 +733,15 @@ func (pr *PR) Retarget(by *User, base string) {
 	if pr.repo.refs[base] == "" {
 		panic(fmt.Sprintf("githubtest: retarget %s: there is no branch %q", pr.ref(), base))
 	}
-	pr.retarget(base, actor{user: by})
+	pr.retarget(base, actor{user: by}, "BaseRefChangedEvent")
 }
 
-func (pr *PR) retarget(base string, by actor) {
+func (pr *PR) retarget(base string, by actor, kind string) {
 	pr.dequeue(by, "MANUAL")
 	old, oldSHA := pr.baseBranch, pr.baseSHA
 	pr.baseBranch, pr.baseSHA = base, pr.repo.refs[base]
 	pr.touch()
-	pr.note(&event{kind: "BaseRefChangedEvent", actor: by.user, from: old, to: base})
+	pr.note(&event{kind: kind, actor: by.user, from: old, to: base})
 	pr.fire("edited", by, object{"changes": object{"base": object{"ref": object{"from": old}, "sha": object{"from": oldSHA}}}})
 }
 

@@ -74,7 +74,7 @@ func (c *call) updatePull(pr *PR) (reply, *apiError) {
 		if pr.repo.refs[*in.Base] == "" {
 			return reply{}, invalid("PullRequest", "base", "invalid")
 		}
-		pr.retarget(*in.Base, by)
+		pr.retarget(*in.Base, by, "BaseRefChangedEvent")
 	}
 	title, body := pr.title, pr.body
 	if in.Title != nil {

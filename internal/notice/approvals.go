@@ -116,6 +116,8 @@ func notCounted(r policy.Reason) string {
 			return who + ", who approved an older commit"
 		}
 		return who + ", who approved the older commit " + at
+	case policy.ApprovalOtherBase:
+		return who + ", who approved before the base was changed to " + quoted(r.Branch)
 	case policy.ApprovalChanged:
 		return who + ", who approved " + at + ", since when the change is another"
 	case policy.ApprovalNotCompared:

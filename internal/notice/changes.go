@@ -131,7 +131,7 @@ func subject(c policy.Code) string {
 	switch c {
 	case policy.ChecksMissing, policy.ChecksPending, policy.ChecksFailed:
 		return "checks"
-	case policy.ApprovalMissing, policy.ApprovalStale, policy.ApprovalNoWrite, policy.ChangesRequested:
+	case policy.ApprovalMissing, policy.ApprovalStale, policy.ApprovalRebased, policy.ApprovalNoWrite, policy.ChangesRequested:
 		return "approval"
 	}
 	return ""
@@ -145,7 +145,7 @@ func went(r policy.Reason, met bool) string {
 			return "checks passed"
 		}
 		return "no longer waiting for checks"
-	case policy.ApprovalMissing, policy.ApprovalStale, policy.ApprovalNoWrite:
+	case policy.ApprovalMissing, policy.ApprovalStale, policy.ApprovalRebased, policy.ApprovalNoWrite:
 		if met {
 			return "approved"
 		}

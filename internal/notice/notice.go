@@ -172,6 +172,8 @@ func clause(r policy.Reason) string {
 		return "needs an approval of " + commit(r.SHA) + " by someone with write access"
 	case policy.ApprovalStale:
 		return "needs an approval of " + commit(r.SHA) + " by someone with write access (" + names(r.Names) + " approved an older commit)"
+	case policy.ApprovalRebased:
+		return "needs an approval of " + commit(r.SHA) + " by someone with write access (" + names(r.Names) + " approved before the base was changed to " + quoted(r.Branch) + ")"
 	case policy.ApprovalNoWrite:
 		return "needs an approval of " + commit(r.SHA) + " by someone with write access (" + names(r.Names) + " approved without it)"
 	case policy.ChangesRequested:

@@ -47,7 +47,7 @@ func full(c policy.Code) policy.Reason {
 		r.Text = `.github/pr-manager.yml:3:7: A policy has no key "merg". Did you mean "merge"?`
 	case policy.IsDraft, policy.Conflict:
 		r.Who = []string{"alice"}
-	case policy.ChangesRequested, policy.ApprovalStale, policy.ApprovalNoWrite:
+	case policy.ChangesRequested, policy.ApprovalStale, policy.ApprovalRebased, policy.ApprovalNoWrite:
 		r.Names = []string{"bob"}
 	case policy.Refused:
 		r.Text = "Merge commits are not allowed on this repository."

@@ -366,8 +366,12 @@ func (d *decider) queue() {
 		if d.v.Approvals.Result != True {
 			lose(d.v.Approvals.Result, d.v.Approvals.Reasons...)
 		}
-		if len(q.Ahead) > 0 && d.p.approvals != nil {
-			d.lookAt(d.now.Add(awaitQueue))
+		if d.p.approvals != nil && (len(q.Ahead) > 0 || q.AheadTruncated) {
+			// Each look costs one at each before it: a queue of twenty would spend the whole budget of an installation.
+			d.lookAt(d.now.Add(max(awaitQueue, time.Duration(len(q.Ahead))*time.Minute)))
+			if q.AheadTruncated {
+				lose(Unknown, Reason{Code: QueueAheadUnknown, Value: "GitHub does not show all that is before it"})
+			}
 			d.ahead(lose)
 		}
 	}
@@ -418,6 +422,7 @@ const (
 	ApprovalByContributor Code = "approval_by_contributor" // By; SHA: the commit
 	ApprovalNotFrom       Code = "approval_not_from"       // By
 	ApprovalOlder         Code = "approval_older"          // By; SHA: the commit that was approved
+	ApprovalOtherBase     Code = "approval_other_base"     // By; SHA; Branch: the base, to which it was changed since
 	ApprovalChanged       Code = "approval_changed"        // By; SHA: since when the change is another
 	ApprovalNotCompared   Code = "approval_not_compared"   // By; SHA; Value: why not
 	ApprovalAskedAgain    Code = "approval_asked_again"    // By
@@ -437,6 +442,6 @@ const (
 // approvalCodes are the codes of reasons about approvals.
 var approvalCodes = []Code{
 	ApprovalsNeeded, ApprovalsAny, ApprovalsAll, ApprovalsSkipped, ApprovalGiven, ApprovalKept, ApprovalByAuthor, ApprovalByContributor,
-	ApprovalNotFrom, ApprovalOlder, ApprovalChanged, ApprovalNotCompared, ApprovalAskedAgain, ApprovalDismissed, ApproverUnknown, VetoUnknown,
+	ApprovalNotFrom, ApprovalOlder, ApprovalOtherBase, ApprovalChanged, ApprovalNotCompared, ApprovalAskedAgain, ApprovalDismissed, ApproverUnknown, VetoUnknown,
 	OwnersUnknown, CommitsTruncated, AuthorUnknown, ApprovalNotAsked, NobodyOwns, QueueAheadLost, QueueAheadUnknown,
 }

@@ -117,6 +117,9 @@ func whyNot(d Decision) string {
 
 func request(who pull.Actor) pull.ReviewRequest { return pull.ReviewRequest{Who: who} }
 
+// rebased changes the base after all that the tests let people say.
+func rebased(s *pull.Snapshot) { s.BaseSince = noon }
+
 func order(by pull.Actor, sha pull.SHA, at time.Time) map[int64]pull.Order {
 	return map[int64]pull.Order{by.ID: {By: by, SHA: sha, At: at}}
 }
@@ -149,6 +152,10 @@ func TestApprovals(t *testing.T) {
 		{name: "dismissed", reviews: []pull.Review{review(bob, pull.Dismissed, head)}, result: False, codes: "approvals_needed(approval_dismissed)"},
 		{name: "dismissed, and approved again", reviews: []pull.Review{review(bob, pull.Dismissed, head), byBob}, result: True, given: "bob", asked: "commits"},
 		{name: "asked to review again", reviews: []pull.Review{byBob}, change: func(s *pull.Snapshot) { s.ReviewRequests = []pull.ReviewRequest{request(bob)} }, result: False, codes: "approvals_needed(approval_asked_again)"},
+		{name: "given for another base", reviews: []pull.Review{byBob}, change: rebased, result: False, codes: "approvals_needed(approval_other_base)"},
+		{name: "given for another base, on an older commit: not even compared", reviews: []pull.Review{review(bob, pull.Approved, before)}, change: rebased, answers: answers{same: map[string]pull.Sameness{pull.SameKey(before, head): {Same: true}}}, result: False, codes: "approvals_needed(approval_other_base)"},
+		{name: "given for another base, and again", reviews: []pull.Review{byBob, {Author: bob, CanWrite: true, State: pull.Approved, Commit: head, SubmittedAt: noon.Add(time.Hour)}}, change: rebased, result: True, given: "bob", asked: "commits"},
+		{name: "by command, for another base", memory: pull.Memory{Approvals: order(bob, head, noon.Add(-time.Hour))}, change: rebased, answers: answers{permissions: map[string]pull.PermissionLevel{"bob": pull.PermissionWrite}}, result: False, codes: "approvals_needed(approval_other_base)", asked: "person"},
 		{name: "another is asked too", reviews: []pull.Review{byBob}, change: func(s *pull.Snapshot) {
 			s.ReviewRequests = []pull.ReviewRequest{request(carol), {Team: "acme/backend"}}
 		}, result: True, given: "bob", asked: "commits"},
@@ -404,6 +411,8 @@ func TestQueue(t *testing.T) {
 		{"behind one that is lost", inQueue(5, 6), approved, []pull.Ahead{{Number: 5, Holds: true}, {Number: 6, Why: "Needs an approval."}}, False, "queue_ahead_lost"},
 		{"behind one that is not known", inQueue(5), approved, []pull.Ahead{{Number: 5, Unknown: true}}, Unknown, "queue_ahead_unknown"},
 		{"behind one that nobody has judged", inQueue(5, 6), approved, []pull.Ahead{{Number: 5, Holds: true}}, Unknown, "queue_ahead_unknown"},
+		{"behind nobody knows what", func(s *pull.Snapshot) { inQueue()(s); s.Queued.AheadTruncated = true }, approved, nil, Unknown, "queue_ahead_unknown"},
+		{"behind one that holds, and nobody knows what", func(s *pull.Snapshot) { inQueue(5)(s); s.Queued.AheadTruncated = true }, approved, []pull.Ahead{{Number: 5, Holds: true}}, Unknown, "queue_ahead_unknown"},
 		{"behind one lost and one not known", inQueue(5, 6), approved, []pull.Ahead{{Number: 5, Unknown: true}, {Number: 6}}, False, "queue_ahead_unknown queue_ahead_lost"},
 	}
 	for _, tt := range tests {
@@ -414,12 +423,16 @@ func TestQueue(t *testing.T) {
 			if q == nil || q.Head != "fff0001" || q.Result != tt.result || codes(q.Reasons) != tt.codes {
 				t.Errorf("the queue is %+v, want %s: %s", q, tt.result, tt.codes)
 			}
-			if wait := len(s.Queued.Ahead) > 0; wait != d.Again.Equal(noon.Add(awaitQueue)) {
+			if wait := len(s.Queued.Ahead) > 0 || s.Queued.AheadTruncated; wait != d.Again.Equal(noon.Add(awaitQueue)) {
 				t.Errorf("looks again at %v", d.Again)
 			}
 		})
 	}
-	s := world(func(s *pull.Snapshot) { s.Queued = &pull.QueueEntry{Position: 1, State: "queued"} })
+	s := world(inQueue(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20))
+	if d, _ := informed(t, must(t, oneApproval), s, pull.Memory{}, answers{}); !d.Again.Equal(noon.Add(20 * time.Minute)) {
+		t.Errorf("behind twenty it looks again at %v", d.Again)
+	}
+	s = world(func(s *pull.Snapshot) { s.Queued = &pull.QueueEntry{Position: 1, State: "queued"} })
 	if d, _ := informed(t, must(t, oneApproval), s, pull.Memory{}, answers{}); d.Verdict.Queue != nil {
 		t.Errorf("judges %+v, which nothing tests", d.Verdict.Queue)
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 )
@@ -35,6 +36,7 @@ type voice struct {
 type given struct {
 	sha    pull.SHA
 	review bool // not by command
+	other  bool // before the base was changed: of another change, though the commit may be the same
 }
 
 // voices are those of everybody who has said something, in the order in which they first did.
@@ -67,7 +69,7 @@ func (f *facts) voices() []*voice {
 		v := of(o.By)
 		delete(orders, o.By.ID)
 		v.word = pull.Approved
-		v.given = append(v.given, given{sha: o.SHA})
+		v.given = append(v.given, given{sha: o.SHA, other: f.ofOtherBase(o.At)})
 	}
 	for _, r := range f.s.Reviews {
 		if o, ok := orders[r.Author.ID]; ok && r.Author.ID != 0 && o.At.Before(r.SubmittedAt) {
@@ -78,7 +80,7 @@ func (f *facts) voices() []*voice {
 		switch r.State {
 		case pull.Approved:
 			v.word = r.State
-			v.given = append(v.given, given{r.Commit, true})
+			v.given = append(v.given, given{r.Commit, true, f.ofOtherBase(r.SubmittedAt)})
 		case pull.ChangesRequested, pull.Dismissed:
 			v.word, v.given = r.State, nil
 		}
@@ -104,6 +106,12 @@ func (v *voice) approvals() []given {
 	}
 	// Who is asked again has not answered yet. A command is no answer that GitHub could have waited for.
 	return slices.DeleteFunc(slices.Clone(v.given), func(g given) bool { return g.review })
+}
+
+// ofOtherBase reports whether what was said at a moment is about a change to another base. Who can choose the base must not be
+// able to have little approved, and much merged. GitHub tells times to the second.
+func (f *facts) ofOtherBase(at time.Time) bool {
+	return !f.s.BaseSince.IsZero() && !at.Truncate(time.Second).After(f.s.BaseSince)
 }
 
 // A standing is what an account's approval is worth to a rule.
@@ -151,12 +159,16 @@ func (f *facts) stand(rule *approvalRule, s seat, v *voice) (st standing, ok boo
 		st.result, st.why.Value = Unknown, why
 		return say(ApproverUnknown)
 	}
-	last := in[len(in)-1].sha
-	onHead := slices.ContainsFunc(in, func(g given) bool { return g.sha == f.s.Head.SHA && g.sha != "" })
+	last := in[len(in)-1]
+	onHead := slices.ContainsFunc(in, func(g given) bool { return g.sha == f.s.Head.SHA && g.sha != "" && !g.other })
 	if !onHead {
-		st.why.SHA = last
-		if last != "" && f.s.Head.SHA != "" {
-			st.older = last
+		st.why.SHA = last.sha
+		switch {
+		case last.other:
+			st.why.Branch = f.s.Base.Name
+			return say(ApprovalOtherBase)
+		case last.sha != "" && f.s.Head.SHA != "":
+			st.older = last.sha
 		}
 		return say(ApprovalOlder)
 	}

@@ -198,6 +198,8 @@ func (f *facts) notApproved() []Reason {
 		return out
 	}
 	switch {
+	case len(o.otherBaseBy) > 0:
+		out = append(out, Reason{Code: ApprovalRebased, Names: o.otherBaseBy, SHA: head, Branch: f.s.Base.Name, Who: append(slices.Clone(o.otherBaseBy), WhoWriter)})
 	case len(o.staleBy) > 0:
 		out = append(out, Reason{Code: ApprovalStale, Names: o.staleBy, SHA: head, Who: append(slices.Clone(o.staleBy), WhoWriter)})
 	case len(o.powerlessBy) > 0:

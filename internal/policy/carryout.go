@@ -238,6 +238,16 @@ func (c *commanding) answer() {
 		of[k] = append(of[k], cmd)
 	}
 	replied := map[int64]int{} // by writer, within the hour
+	shown := map[comment]bool{}
+	for _, m := range c.s.Comments {
+		shown[comment{m.Source, m.ID}] = true
+	}
+	for at, cmds := range of {
+		// Whoever deletes a comment that was answered has had the answer all the same.
+		if !shown[at] && slices.ContainsFunc(cmds, func(cmd *pull.Command) bool { return inWords(cmd) && c.now.Sub(cmd.DecidedAt) < time.Hour }) {
+			replied[cmds[0].Writer.ID]++
+		}
+	}
 	for _, m := range c.s.Comments {
 		cmds := of[comment{m.Source, m.ID}]
 		delete(of, comment{m.Source, m.ID})
@@ -291,6 +301,11 @@ func (c *commanding) answer() {
 			c.replies = append(c.replies, reply)
 		}
 	}
+}
+
+// inWords reports whether a command is answered by more than a reaction.
+func inWords(cmd *pull.Command) bool {
+	return cmd.Status == pull.CommandRefused || cmd.Status == pull.CommandDone && (cmd.Verb == "why" || cmd.Verb == "help")
 }
 
 // once wants an answer, unless it was given.

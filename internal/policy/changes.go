@@ -124,7 +124,7 @@ func met(r Reason, after Verdict) bool {
 	switch r.Code {
 	case ChecksPending, ChecksMissing, ChecksFailed:
 		text = "checks.green"
-	case ApprovalMissing, ApprovalStale, ApprovalNoWrite, ChangesRequested:
+	case ApprovalMissing, ApprovalStale, ApprovalRebased, ApprovalNoWrite, ChangesRequested:
 		text = "approved"
 	case LabelMissing:
 		text = quote(r.Label) + " in pr.labels"

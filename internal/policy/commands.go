@@ -193,8 +193,8 @@ type Help struct {
 // (Memory.Merge, Hold and Approvals of d.next).
 func (d *decider) commands() {
 	order := d.next.Merge
-	if order != nil && (d.s.State != pull.Open || order.SHA != d.s.Head.SHA || order.SHA == "") {
-		d.next.Merge = nil // of another commit; and whoever opens it again has to say so again
+	if order != nil && (d.s.State != pull.Open || order.SHA != d.s.Head.SHA || order.SHA == "" || d.f.ofOtherBase(order.At)) {
+		d.next.Merge = nil // of another commit, or into another base; and whoever opens it again has to say so again
 	}
 	switch {
 	case d.e.Source.Mode == DryOnly, d.e.hold != nil && d.p.mode == "": // nothing is written, so nothing is consumed
@@ -428,7 +428,7 @@ func (c *commanding) bind(cmd *pull.Command, m pull.Comment) *Reason {
 	switch {
 	case !m.EditedAt.IsZero() && (!m.Editor.Same(m.Author) || c.headAt(m.EditedAt) != cmd.HeadSeen):
 		return &Reason{Code: CommandEdited, Verb: cmd.Verb}
-	case cmd.HeadSeen == "" || head == "":
+	case cmd.HeadSeen == "" || head == "" || c.f.ofOtherBase(m.At):
 		return &Reason{Code: CommandHeadUnknown, Verb: cmd.Verb, SHA: head}
 	case cmd.HeadSeen != head:
 		return &Reason{Code: CommandOldHead, Verb: cmd.Verb, Value: string(cmd.HeadSeen), SHA: head}

@@ -231,6 +231,22 @@ func TestCommandsAreBoundToTheHead(t *testing.T) {
 			}
 		}
 	}
+	// It is about a change to the base as well: who can choose another must not have little asked for and much merged.
+	for _, verb := range []string{"merge", "approve"} {
+		s, m := talk(bob, "/"+verb)
+		d := must(t, plain).Evaluate(s, m, noon)
+		m = follow(m, d, pull.Done, noon)
+		m.Merge, m.Approvals = d.Memory.Merge, d.Memory.Approvals
+		s.BaseSince = noon.Add(time.Second)
+		d = must(t, plain).Evaluate(s, m, noon.Add(time.Minute))
+		if d.Memory.Merge != nil {
+			t.Errorf("/%s before the base was changed leaves %+v in force", verb, d.Memory.Merge)
+		}
+		s.Comments[0].ID = 101
+		if d = must(t, plain).Evaluate(s, pull.Memory{Heads: m.Heads}, noon.Add(time.Minute)); outcome(d.Commands) != verb+" refused: command_head_unknown" {
+			t.Errorf("/%s before the base was changed, and read after: %s", verb, outcome(d.Commands))
+		}
+	}
 	// What only holds things up needs no such care.
 	s, m := talk(alice, "/hold")
 	m.Heads = nil
@@ -546,6 +562,14 @@ func TestUpdateFollowsTheHead(t *testing.T) {
 	}
 }
 
+// What was asked just before a repository was archived is not answered there.
+func TestArchivedIsNotAnswered(t *testing.T) {
+	s, m := talk(eve, "/merge\n/help", func(s *pull.Snapshot) { s.Archived = true })
+	if d := must(t, plain).Evaluate(s, m, noon); len(d.Actions)+len(d.Replies) > 0 {
+		t.Errorf("writes %s and %+v", acted(d.Actions), d.Replies)
+	}
+}
+
 // Nobody can make the service write without end, nor forget.
 func TestFloods(t *testing.T) {
 	p := must(t, plain)
@@ -560,6 +584,11 @@ func TestFloods(t *testing.T) {
 	m = follow(m, d, pull.Done, noon)
 	if d = p.Evaluate(s, m, noon); len(d.Replies) != 0 {
 		t.Errorf("%d more replies", len(d.Replies))
+	}
+	// Nor by deleting what was answered.
+	s.Comments = []pull.Comment{said(40, eve, "/help", noon), said(41, bob, "/help", noon)}
+	if d = p.Evaluate(s, m, noon); len(d.Replies) != 1 || d.Replies[0].CommentID != 41 {
+		t.Errorf("replies %+v to somebody who deletes comments, want one to bob", d.Replies)
 	}
 	m.Commands = make([]pull.Command, pull.MaxCommands+1)
 	if d = p.Evaluate(s, m, noon); len(d.Commands) != 0 {

@@ -499,3 +499,28 @@ func TestConflictLabel(t *testing.T) {
 		}
 	}
 }
+
+// TestPeopleAreBounded: a push of commits by hundreds of accounts does not cost a request each, and is no yes.
+func TestPeopleAreBounded(t *testing.T) {
+	p := must(t, "version: 1\nmerge: { if: 'pr.commits.all(c, c.author.permission == \"write\")' }\n")
+	s := world(func(s *pull.Snapshot) {
+		s.Known.People = nil
+		s.Known.Commits = &pull.Commits{}
+		for i := range 250 {
+			who := pull.Actor{ID: int64(1000 + i), Login: fmt.Sprint("crowd", i), Type: pull.User}
+			s.Known.Commits.List = append(s.Known.Commits.List, commit(pull.SHA(fmt.Sprint(i)), who))
+		}
+		s.CommitCount = 250
+	})
+	d := p.Evaluate(s, pull.Memory{}, noon)
+	if len(d.Needs) != maxPeople {
+		t.Fatalf("asks for %d people, want %d", len(d.Needs), maxPeople)
+	}
+	s.Known.People = map[string]pull.Person{}
+	for _, c := range s.Known.Commits.List[:maxPeople] {
+		s.Known.People[c.Author.Login] = pull.Person{Actor: c.Author, Permission: pull.PermissionWrite}
+	}
+	if d = p.Evaluate(s, pull.Memory{}, noon); len(d.Needs) > 0 || codes(d.Verdict.Reasons) != "fact_unknown" || len(d.Actions) > 0 {
+		t.Errorf("asks for %d more, and decides %s, %s", len(d.Needs), codes(d.Verdict.Reasons), acted(d.Actions))
+	}
+}

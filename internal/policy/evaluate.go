@@ -64,7 +64,7 @@ func (e Effective) Evaluate(s pull.Snapshot, m pull.Memory, now time.Time) Decis
 		d.v.Would, d.actions = d.actions, nil
 	}
 	if s.Archived {
-		d.actions = nil // GitHub takes no writes there, and says so of each
+		d.actions, d.replies = nil, nil // GitHub takes no writes there, and says so of each
 	}
 	d.v.Actions = d.actions
 	if d.f != nil && !d.f.again.IsZero() {

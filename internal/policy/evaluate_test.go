@@ -232,6 +232,7 @@ func TestReasonsSayWho(t *testing.T) {
 		change func(*pull.Snapshot)
 		want   Reason
 	}{
+		{"for another base", mergeWhenGreen, func(s *pull.Snapshot) { s.BaseSince = noon }, Reason{Code: ApprovalRebased, Names: []string{"bob"}, SHA: head, Branch: "main", Who: []string{"bob", WhoWriter}}},
 		{"stale", mergeWhenGreen, func(s *pull.Snapshot) { s.Reviews[0].Commit = older }, Reason{Code: ApprovalStale, Names: []string{"bob"}, SHA: head, Who: []string{"bob", WhoWriter}}},
 		{"changes", mergeWhenGreen, func(s *pull.Snapshot) { s.Reviews = append(s.Reviews, review(carol, pull.ChangesRequested, head)) }, Reason{Code: ChangesRequested, Names: []string{"carol"}, Who: []string{"carol"}}},
 		{"failed", mergeWhenGreen, func(s *pull.Snapshot) { s.Checks[0].State = pull.CheckFailed }, Reason{Code: ChecksFailed, Names: []string{"build"}, SHA: head, Who: []string{"alice"}}},

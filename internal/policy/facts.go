@@ -182,6 +182,8 @@ type facts struct {
 	attrs    *attributes
 	updated  *updating
 	owners   *owned // nil until somebody asks
+	// strangers are the accounts, in lower case, whose permission a condition would need and nobody has asked for.
+	strangers map[string]bool
 	// Of approvals; see approve.go.
 	said         []*voice
 	contributors *contributions
@@ -307,6 +309,7 @@ type opinions struct {
 	changesBy   []string // count
 	commentedBy []string
 	staleBy     []string // would count, but were given on an older commit
+	otherBaseBy []string // would count, but were given before the base was changed
 	powerlessBy []string // on the head, but by someone who may not write
 }
 
@@ -321,6 +324,7 @@ func (f *facts) reviews() *opinions {
 		canWrite bool
 		state    pull.ReviewState // the latest of approved, changes requested and dismissed
 		onHead   bool             // approved the current head, and has not said otherwise since
+		other    bool             // the latest approval is from before the base was changed
 		comments bool
 	}
 	type account struct {
@@ -344,7 +348,8 @@ func (f *facts) reviews() *opinions {
 		switch r.State {
 		case pull.Approved:
 			p.state = r.State
-			p.onHead = p.onHead || (r.Commit == f.s.Head.SHA && r.Commit != "")
+			p.other = f.ofOtherBase(r.SubmittedAt)
+			p.onHead = p.onHead || (r.Commit == f.s.Head.SHA && r.Commit != "" && !p.other)
 		case pull.ChangesRequested, pull.Dismissed:
 			p.state, p.onHead = r.State, false
 		case pull.Commented:
@@ -361,6 +366,8 @@ func (f *facts) reviews() *opinions {
 			o.changesBy = append(o.changesBy, p.who.Login)
 		case p.state == pull.Approved && mayApprove && p.canWrite && p.onHead:
 			o.approvedBy = append(o.approvedBy, p.who.Login)
+		case p.state == pull.Approved && mayApprove && p.canWrite && p.other:
+			o.otherBaseBy = append(o.otherBaseBy, p.who.Login)
 		case p.state == pull.Approved && mayApprove && p.canWrite:
 			o.staleBy = append(o.staleBy, p.who.Login)
 		case p.state == pull.Approved && mayApprove && p.onHead:

@@ -776,7 +776,7 @@ func (d *decider) githubs(method pull.MergeMethod) (named []Reason, certain bool
 // givenAnyway counts the approvals as GitHub does where it does not dismiss them: whatever commit they were given on.
 func (f *facts) givenAnyway() int {
 	o := f.reviews()
-	return len(o.approvedBy) + len(o.staleBy)
+	return len(o.approvedBy) + len(o.staleBy) + len(o.otherBaseBy)
 }
 
 func (f *facts) openThreads() int {

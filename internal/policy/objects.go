@@ -100,7 +100,9 @@ var (
 	reviewObject = &object{name: "Review", what: "a review", fields: []field{
 		{name: "author", typ: accountType, doc: "who gave it", read: as(func(f *facts, r pull.Review) any { return f.account(r.Author) })},
 		{name: "state", typ: cel.StringType, chars: 20, doc: "approved, changes_requested, commented or dismissed", read: as(func(_ *facts, r pull.Review) any { return string(r.State) })},
-		{name: "on_head", typ: cel.BoolType, doc: "it was given on what is the head now", read: as(func(f *facts, r pull.Review) any { return r.Commit != "" && r.Commit == f.s.Head.SHA })},
+		{name: "on_head", typ: cel.BoolType, doc: "it was given on what is the head now, for the base as it is now", read: as(func(f *facts, r pull.Review) any {
+			return r.Commit != "" && r.Commit == f.s.Head.SHA && !f.ofOtherBase(r.SubmittedAt)
+		})},
 		{name: "can_write", typ: cel.BoolType, doc: "its author may write to the repository", read: as(func(_ *facts, r pull.Review) any { return r.CanWrite })},
 		{name: "at", typ: cel.TimestampType, doc: "when it was given", read: as(func(_ *facts, r pull.Review) any { return r.SubmittedAt })},
 	}}
@@ -297,6 +299,14 @@ func (f *facts) lackOf(key string) *lack {
 	case person:
 		n := pull.Need{Kind: pull.NeedPerson, Name: login}
 		if !f.s.Answers(n) {
+			name := strings.ToLower(login)
+			if !f.strangers[name] && len(f.s.Known.People)+len(f.strangers) >= maxPeople {
+				return &lack{name: "permission of " + login, why: "there are too many people to ask GitHub about"}
+			}
+			if f.strangers == nil {
+				f.strangers = map[string]bool{}
+			}
+			f.strangers[name] = true
 			return &lack{name: "permission of " + login, need: &n}
 		}
 		if p := f.s.Known.People[strings.ToLower(login)]; p.Missing != "" {
@@ -322,6 +332,10 @@ func (f *facts) lackOf(key string) *lack {
 	}
 	return nil
 }
+
+// maxPeople bounds how many accounts' permissions conditions ask for. Each takes a request of GitHub, and whoever pushes commits
+// writes what accounts they like into them.
+const maxPeople = 100
 
 // permissionValue is what an account may do, for CEL.
 func (f *facts) permissionValue(a pull.Actor) any {

@@ -264,7 +264,9 @@ func (d *decider) ruleDoes(out *Rule, rule *freeRule, cond *Node) {
 			out.Why = append(out.Why, refused.Why...)
 		}
 	}
+	said := map[string]int{}
 	for _, e := range rule.do {
+		said[e.kind]++
 		switch e.kind {
 		case deedMerge:
 			say(Reason{Code: RuleAsksMerge})
@@ -287,10 +289,10 @@ func (d *decider) ruleDoes(out *Rule, rule *freeRule, cond *Node) {
 				once(pull.Action{Kind: pull.MarkDraft, Target: head, SHA: s.Head.SHA})
 			}
 		case deedComment:
-			d.comment(rule, e, once)
+			d.comment(rule, e, said[e.kind], once)
 		case deedClose:
 			// The comment comes first, in a pass of its own: nothing more is done to a pull request that is closed.
-			if e.text == "" || d.comment(rule, e, once) {
+			if e.text == "" || d.comment(rule, e, said[e.kind], once) {
 				once(pull.Action{Kind: pull.Close, Target: head, SHA: s.Head.SHA})
 			}
 		case deedAssign:
@@ -317,11 +319,14 @@ func (d *decider) ruleDoes(out *Rule, rule *freeRule, cond *Node) {
 	}
 }
 
-// comment writes a rule's comment, unless it is there, and reports whether it is.
-func (d *decider) comment(rule *freeRule, e deed, once func(pull.Action)) (there bool) {
+// comment writes a rule's comment, unless it is there, and reports whether it is. nth tells it from others of the rule.
+func (d *decider) comment(rule *freeRule, e deed, nth int, once func(pull.Action)) (there bool) {
 	target := "rule:" + slug(rule.id)
 	if e.kind == deedClose {
 		target = "close:" + slug(rule.id)
+	}
+	if nth > 1 {
+		target += fmt.Sprintf(":%d", nth)
 	}
 	body := d.fill(e.text)
 	if in, ok := d.was.Intent(pull.WriteComment, target); ok && in.Status == pull.Done {

@@ -71,6 +71,7 @@ func TestRules(t *testing.T) {
 			s.ReviewRequests, s.Assignees = []pull.ReviewRequest{{Team: "octo/core"}, {Who: carol}, {Who: alice}}, []pull.Actor{bob}
 		}}, ledger(did(pull.WriteComment, helloed, time.Hour)), wanted{Waiting, "no_merge_rule", "", 0}, RuleDone, "rule_holds"},
 
+		{"two comments", "version: 1\nrules: [{ name: wrong branch, if: true, do: [{ comment: One. }, { comment: Two. }] }]\n", nil, ledger(did(pull.WriteComment, "rule:"+slug("wrong branch"), time.Hour)), wanted{Waiting, "no_merge_rule", "comment rule:" + slug("wrong branch") + ":2", time.Second}, RuleDoes, "rule_effect"},
 		{"says why before it closes", shut, nil, pull.Memory{}, wanted{Waiting, "no_merge_rule", "comment " + shutted, time.Second}, RuleDoes, "rule_effect"},
 		{"GitHub refuses its comment", shut, nil, ledger(refusal(pull.WriteComment, shutted)), wanted{Waiting, "no_merge_rule", "", time.Hour}, Withheld, "refused"},
 		{"two rules approve", bots + "- { name: more bots, author: 'dependabot[bot]', do: approve }\n", []func(*pull.Snapshot){dependabot}, pull.Memory{}, wanted{Ready, "ready", "review.approve " + string(head) + ", " + merges, 0}, RuleDoes, "rule_effect rule_asks_merge"},

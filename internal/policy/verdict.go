@@ -203,6 +203,7 @@ const (
 	ChecksFailed     Code = "checks_failed"     // Names
 	ApprovalMissing  Code = "approval_missing"  // SHA
 	ApprovalStale    Code = "approval_stale"    // Names: who approved an older commit; SHA
+	ApprovalRebased  Code = "approval_rebased"  // Names: who approved before the base was changed; SHA; Branch: the base
 	ApprovalNoWrite  Code = "approval_no_write" // Names: who approved without write access; SHA
 	ChangesRequested Code = "changes_requested" // Names
 	LabelBlocks      Code = "label_blocks"      // Label, By
@@ -234,7 +235,7 @@ var Codes = slices.Concat(coreCodes, conditionCodes, reviewerCodes, approvalCode
 var coreCodes = []Code{
 	NoPolicy, PolicyBroken, PolicyUsingLast, DefaultsGone, DefaultsBroken, NoMergeRule, IsMerged, IsClosed,
 	ReadyToMerge, Merging, IsDraft, Conflict, MergeableUnknown, HeadGone, Archived, CannotWrite, MethodNotAllowed,
-	NoMethodAllowed, GitHubRules, Refused, ChecksMissing, ChecksPending, ChecksFailed, ApprovalMissing, ApprovalStale,
+	NoMethodAllowed, GitHubRules, Refused, ChecksMissing, ChecksPending, ChecksFailed, ApprovalMissing, ApprovalStale, ApprovalRebased,
 	ApprovalNoWrite, ChangesRequested, LabelBlocks, LabelMissing, ConditionFalse, ConditionTrue, ConditionError,
 	FactUnknown, AnyOf, Holds, DoesNotHold, LabelSetByOther, LabelTakenByOther, LabelWritten, LabelRestless, BranchUnused, BranchMoved,
 	BranchOfFork, BranchProtected, BranchNotOurs, BranchIsDeleted,

@@ -74,6 +74,8 @@ type Snapshot struct {
 	ThreadsTruncated  bool            `json:"threads_truncated,omitempty"`
 	// Moves are the moments at which GitHub says that the head was moved by force, oldest first.
 	Moves []HeadAt `json:"moves,omitempty"`
+	// BaseSince is when the base was last changed to another branch; zero: never. What was said before is about another change.
+	BaseSince time.Time `json:"base_since,omitzero"`
 	// CommitCount is GitHub's count of the commits that the base does not have.
 	CommitCount int `json:"commit_count,omitempty"`
 	// MergeQueue: only GitHub's own merge queue merges into the base.
