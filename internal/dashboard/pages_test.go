@@ -84,7 +84,7 @@ func TestPullPage(t *testing.T) {
 		"Show the time zone", "Waiting for an approval", "https://github.com/octo/app/pull/44",
 		"Why", "octo/app/.github/pr-manager.yml@main", "approval",
 		"Merging", "waits", "pr-manager.yml@main:12", "approved", "false: ", "approvals", "0 of 5bd1e24", "unknown: ", "checks.green", "true: ",
-		"Label <bdi>ui", "pr-manager.yml@main:5", "Label <bdi>hold", "stays off",
+		"Label “<bdi>ui", "pr-manager.yml@main:5", "Label “<bdi>hold", "stays off",
 		"What was done", "Add label", "Remove label", "GitHub answered 403", "refused · try 2",
 		"What happened", "Pushed: the head is ", "checks passed; still needs an approval of ", "unit tests", "Webhooks about it", "check_run",
 	)
@@ -325,5 +325,21 @@ func TestAssetsAreCachedByContent(t *testing.T) {
 	}
 	if cc := do(d, request(http.MethodGet, "/assets/app.js?v=old")).Header().Get("Cache-Control"); cc != "no-cache" {
 		t.Errorf("an old version's address: Cache-Control = %q, want no-cache", cc)
+	}
+}
+
+func TestEveryKindOfActionHasItsWords(t *testing.T) {
+	for _, k := range pull.ActionKinds {
+		if verbs[k] == "" {
+			t.Errorf("the page has no words for %s", k)
+		}
+	}
+	d := &Dashboard{}
+	for target, want := range map[string]string{
+		"b1e49f0c29310aa": "b1e49f0", pull.ApprovalsName + "@b1e49f0c29310aa": "approvals b1e49f0",
+	} {
+		if got := d.actionView(pull.Intent{Action: pull.Action{Kind: pull.SetReport, Target: target}}, time.Time{}).Target; got != want {
+			t.Errorf("the report %s is shown as %q, want %q", target, got, want)
+		}
 	}
 }

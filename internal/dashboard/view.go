@@ -340,9 +340,14 @@ type actionView struct {
 	At     stamp
 }
 
+// verbs are the words of every kind of action; a test holds that each has some.
 var verbs = map[pull.ActionKind]string{
-	pull.AddLabel: "Add label", pull.RemoveLabel: "Remove label", pull.SetReport: "Report", pull.Merge: "Merge",
-	pull.DeleteBranch: "Delete branch",
+	pull.AddLabel: "Add label", pull.RemoveLabel: "Remove label", pull.AskReview: "Ask to review", pull.UnaskReview: "No longer ask",
+	pull.Assign: "Assign", pull.Unassign: "Unassign", pull.Retitle: "Retitle", pull.MarkReady: "Mark ready", pull.MarkDraft: "Make a draft",
+	pull.Approve: "Approve", pull.Unapprove: "Take approval back", pull.SetReport: "Report", pull.Rerun: "Run checks again",
+	pull.UpdateBranch: "Bring up to date", pull.Enqueue: "Put into GitHub's queue", pull.Dequeue: "Take out of GitHub's queue", pull.Merge: "Merge",
+	pull.Close: "Close", pull.Reopen: "Reopen", pull.Retarget: "Change the base of", pull.DeleteBranch: "Delete branch",
+	pull.WriteComment: "Comment", pull.DropComment: "Delete a spare comment", pull.React: "React",
 }
 
 var intentWords = map[pull.IntentStatus]string{
@@ -358,8 +363,20 @@ func (d *Dashboard) actionView(in pull.Intent, now time.Time) actionView {
 		Error: d.text(in.Error, 300), At: at(latest(in.DoneAt, in.StartedAt, in.PlannedAt), now),
 	}
 	switch a.Kind {
-	case pull.SetReport, pull.Merge:
-		v.Target = pull.SHA(v.Target).Short()
+	case pull.AddLabel, pull.RemoveLabel, pull.AskReview, pull.UnaskReview, pull.Assign, pull.Unassign, pull.DeleteBranch:
+	case pull.SetReport:
+		name, sha, other := strings.Cut(v.Target, "@")
+		if v.Target = pull.SHA(name).Short(); other {
+			v.Target = strings.TrimPrefix(name, pull.ReportName+"/") + " " + pull.SHA(sha).Short()
+		}
+	case pull.Retarget:
+		v.Target = "#" + strings.TrimPrefix(v.Target, "#") + " to " + clean(a.Branch, 80)
+	case pull.Retitle:
+		v.Target = clean(a.Title, 80)
+	case pull.React:
+		v.Target = v.Target[strings.LastIndexByte(v.Target, ':')+1:]
+	default:
+		v.Target = a.SHA.Short()
 	}
 	if a.Kind == pull.Merge && a.Method != "" {
 		v.Target += " by " + clean(string(a.Method), 10)

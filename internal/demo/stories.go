@@ -14,9 +14,9 @@ labels:
   documentation: { files: ["docs/**", "**/*.md"] }
   frontend:      { files: "web/**" }
   size/L:        { lines: 80.. }
-  needs-rebase:  { if: pr.conflicting }
+  needs-rebase:  { if: pr.conflicting, color: "d73a4a", description: "Has to be brought in line with main" }
 merge:
-  if: approved && checks.green && !("hold" in pr.labels)
+  if: approved && checks.green
   method: squash
   delete-branch: true
 `
@@ -24,9 +24,13 @@ merge:
 labels:
   documentation: { files: "docs/**" }
   money:         { files: "ledger/**" }
+reviewers:
+  - { name: the ledger, files: "ledger/**", from: mira }
+approvals:
+  - { name: a colleague }
+  - { name: the maintainer for the ledger, files: "ledger/**", from: mira }
 merge:
-  # The ledger needs the maintainer's eyes as well.
-  if: approved && checks.green && (!("money" in pr.labels) || "mira" in reviews.approved_by)
+  if: checks.green
   method: merge
   delete-branch: true
 `
@@ -118,9 +122,10 @@ var (
 		ch.then(25, func() { ch.pr.MarkReady(ch.author); ch.approve(4) })
 	}}
 	held = story{name: "the maintainer holds it back", play: func(ch *change) {
-		ch.pr.Label(ch.c.mira, "hold")
+		ch.pr.Comment(ch.c.mira, "Good, but not today.\n\n/hold until the release is out")
 		ch.ci(2, "", func() { ch.approve(1) })
-		ch.then(30, func() { ch.pr.Unlabel(ch.c.mira, "hold") })
+		ch.then(12, func() { ch.pr.Comment(ch.author, "/why") })
+		ch.then(30, func() { ch.pr.Comment(ch.c.mira, "It is out.\n\n/unhold") })
 	}}
 	contributed = story{name: "a contribution from a fork", fork: true, play: func(ch *change) {
 		ch.ci(4, "", func() { ch.approve(6) })
