@@ -29,7 +29,9 @@ func (s *Store) history(ctx context.Context, key pull.Key) (h pull.History, err 
 		if err := scan(&memory, &h.Verdict.Digest, &tree); err != nil {
 			return err
 		}
-		h.Verdict.Tree = []byte(tree)
+		if tree != "" {
+			h.Verdict.Tree = []byte(tree)
+		}
 		return json.Unmarshal([]byte(memory), &h.Memory)
 	})
 	if err != nil {
