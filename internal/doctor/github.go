@@ -44,6 +44,9 @@ func (e *examination) credentials(ctx context.Context) bool {
 		permissions, events := e.app.Lacks()
 		e.allowed("permissions", "", "the App", permissions, "change them on the App's settings page under Permissions & events, and have each owner accept them")
 		e.allowed("events", "", "the App's webhook", events, "subscribe to them on the App's settings page under Permissions & events")
+		if less := pull.Without(e.app.Permissions, e.app.Events); len(less) > 0 {
+			e.warn("permissions", "", "the App does without "+strings.Join(less, ", "), "add them on the App's settings page under Permissions & events, if you need that")
+		}
 	}
 	if s.Token && token.Kind != "" {
 		switch what := token.Lacks(); {
@@ -214,6 +217,9 @@ func (e *examination) hook(ctx context.Context, about string, h pull.HookSetup, 
 		e.fail("webhook", about, strings.Join(wrong, "; "), do)
 	} else {
 		e.ok("webhook", about, "it leads to %s", h.Hook.URL)
+	}
+	if less := pull.Without(nil, h.Events); about != "" && len(wrong) == 0 && len(less) > 0 {
+		e.warn("webhook", about, "it does without "+strings.Join(less, ", "), "add them under Settings, Webhooks, if you need that")
 	}
 	e.deliveries(ctx, about, h.Hook)
 }

@@ -24,7 +24,7 @@ func (c *Client) AppInstallations(ctx context.Context) ([]pull.Installation, err
 	f := c.pages100(c.path("app", "installations"), func(address string) (string, *pull.Fault) {
 		var got []struct {
 			ID          int64
-			Account     struct{ Login, Slug, Type string }
+			Account     struct{ Login, Slug string }
 			SuspendedAt *string `json:"suspended_at"`
 			Permissions map[string]string
 			Events      []string
@@ -39,7 +39,7 @@ func (c *Client) AppInstallations(ctx context.Context) ([]pull.Installation, err
 		})
 		for _, in := range got {
 			all = append(all, pull.Installation{
-				ID: in.ID, Account: oneLine(in.Account.Login + in.Account.Slug), Suspended: in.SuspendedAt != nil, Person: in.Account.Type == "User",
+				ID: in.ID, Account: oneLine(in.Account.Login + in.Account.Slug), Suspended: in.SuspendedAt != nil,
 				Permissions: in.Permissions, Events: in.Events,
 			})
 		}

@@ -21,6 +21,34 @@ func AppPermissions() map[string]string {
 	}
 }
 
+// doesWithout are the permissions and events that only a part of the service needs, and which part: without them all the rest
+// works as it does with them, so nobody who has set up an App or a webhook before has to change it.
+var doesWithout = map[string]string{
+	"actions":                    "/retest can't run workflows again",
+	"merge_queues":               "GitHub's own merge queue is not heard of",
+	members:                      "teams in a policy are not known",
+	"merge_group":                "GitHub's own merge queue is told about approvals late or not at all",
+	"pull_request_review_thread": "a conversation that is resolved is noticed late",
+}
+
+// Without says what does not work because of permissions and events that doesWithout names and have does not hold, sorted.
+func Without(permissions map[string]string, events []string) (what []string) {
+	for name, level := range AppPermissions() {
+		if part := doesWithout[name]; part != "" && ranks[permissions[name]] < ranks[level] && permissions != nil {
+			what = append(what, name+": "+level+" ("+part+")")
+		}
+	}
+	for _, e := range AppEvents() {
+		if part := doesWithout[e]; part != "" && !slices.Contains(events, e) && !slices.Contains(events, "*") {
+			what = append(what, e+" ("+part+")")
+		}
+	}
+	slices.Sort(what)
+	return what
+}
+
+var ranks = map[string]int{"read": 1, "write": 2, "admin": 3}
+
 // members is the one permission that is on an organization. On a person's account there is none of the kind.
 const members = "members"
 
@@ -45,25 +73,24 @@ func (a App) Lacks() (permissions, events []string) {
 	return LackingPermissions(a.Permissions), LackingEvents(a.Events)
 }
 
-// LackingPermissions are those of AppPermissions that have does not hold, sorted.
+// LackingPermissions are those of AppPermissions that have does not hold and nothing works without, sorted.
 func LackingPermissions(have map[string]string) (lacking []string) {
-	rank := map[string]int{"read": 1, "write": 2, "admin": 3}
 	need := AppPermissions()
 	for _, name := range slices.Sorted(maps.Keys(need)) {
-		if rank[have[name]] < rank[need[name]] {
+		if ranks[have[name]] < ranks[need[name]] && doesWithout[name] == "" {
 			lacking = append(lacking, name+": "+need[name])
 		}
 	}
 	return lacking
 }
 
-// LackingEvents are those of AppEvents that have does not hold, sorted. A webhook of a repository may have "*".
+// LackingEvents are those of AppEvents that have does not hold and nothing works without, sorted. A webhook of a repository may have "*".
 func LackingEvents(have []string) (lacking []string) {
 	if slices.Contains(have, "*") {
 		return nil
 	}
 	for _, e := range slices.Sorted(slices.Values(AppEvents())) {
-		if !slices.Contains(have, e) {
+		if !slices.Contains(have, e) && doesWithout[e] == "" {
 			lacking = append(lacking, e)
 		}
 	}
@@ -108,7 +135,6 @@ func (t Token) Lacks() string {
 type Installation struct {
 	ID          int64
 	Account     string
-	Person      bool // the account is no organization
 	Suspended   bool
 	Permissions map[string]string // that its owner has accepted
 	Events      []string
@@ -116,11 +142,7 @@ type Installation struct {
 
 // Lacks are the permissions and events that the installation's owner has not accepted, sorted.
 func (in Installation) Lacks() (lacking []string) {
-	lacking = LackingPermissions(in.Permissions)
-	if in.Person {
-		lacking = slices.DeleteFunc(lacking, func(p string) bool { return strings.HasPrefix(p, members+":") })
-	}
-	return append(lacking, LackingEvents(in.Events)...)
+	return append(LackingPermissions(in.Permissions), LackingEvents(in.Events)...)
 }
 
 // A HookSetup is how a webhook is set up at GitHub.

@@ -123,17 +123,20 @@ func TestStatusText(t *testing.T) {
 	}
 }
 
-// A person's account has no members whom an App could be shown.
+// What only a part of the service needs is said apart from what nothing works without.
 func TestWhatAnInstallationLacks(t *testing.T) {
 	have := AppPermissions()
 	delete(have, "members")
-	in := Installation{Permissions: have, Events: AppEvents()[1:]}
-	if got, want := fmt.Sprint(in.Lacks()), "[members: read pull_request]"; got != want {
-		t.Errorf("an organization lacks %s, want %s", got, want)
+	delete(have, "checks")
+	in := Installation{Permissions: have, Events: []string{"push", "merge_group"}}
+	if got, want := fmt.Sprint(in.Lacks()), "[checks: write check_run check_suite issue_comment pull_request pull_request_review pull_request_review_comment status]"; got != want {
+		t.Errorf("it lacks %s, want %s", got, want)
 	}
-	in.Person = true
-	if got, want := fmt.Sprint(in.Lacks()), "[pull_request]"; got != want {
-		t.Errorf("a person lacks %s, want %s", got, want)
+	if got, want := fmt.Sprint(Without(in.Permissions, in.Events)), "[members: read (teams in a policy are not known) pull_request_review_thread (a conversation that is resolved is noticed late)]"; got != want {
+		t.Errorf("it does without %s, want %s", got, want)
+	}
+	if got := Without(nil, []string{"*"}); got != nil {
+		t.Errorf("a webhook that sends everything does without %s", got)
 	}
 }
 
