@@ -258,7 +258,7 @@ func TestDoctor(t *testing.T) {
 			i.hook.Change(githubtest.HookOptions{URL: "http://example.com/webhook", InsecureTLS: true, Inactive: true, Events: []string{"push"}})
 		}, []string{
 			"failing webhook (octo/app): it is switched off; it leads to http://example.com/webhook, and PUBLIC_URL says https://example.com/webhook; GitHub does not check the certificate that it meets there (SSL verification is off); " +
-				"it does not send check_run, check_suite, issue_comment, merge_group, pull_request, pull_request_review, pull_request_review_comment, pull_request_review_thread, status → set that right under Settings, Webhooks",
+				"it does not send check_run, check_suite, issue_comment, pull_request, pull_request_review, pull_request_review_comment, status → set that right under Settings, Webhooks",
 		}},
 		{"no webhook", "token", func(i *installation) { i.hook.Change(githubtest.HookOptions{URL: "https://example.com/elsewhere"}) }, []string{
 			"warning webhook (octo/app): none of its webhooks leads here → add one under Settings, Webhooks that leads to https://example.com/webhook, or see that the organization has one",
