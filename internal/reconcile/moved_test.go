@@ -97,6 +97,7 @@ func TestWhatIsRefusedIsLeftAlone(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- r.Run(ctx) }()
 		time.Sleep(50 * time.Minute)
+		synctest.Wait()
 		writes, looks := f.writes, f.looks
 		time.Sleep(time.Hour)
 		end()
