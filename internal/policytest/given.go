@@ -33,7 +33,7 @@ type given struct {
 	Assignees   words             `json:"assignees,omitempty" jsonschema_description:"The logins of its assignees. Default: none."`
 	Requested   words             `json:"requested,omitempty" jsonschema_description:"The logins and teams (@acme/backend) that are asked to review. Default: none."`
 	Reviews     []entries         `json:"reviews,omitempty" jsonschema_description:"Reviews, oldest first: logins with approved, changes-requested, commented or dismissed, or with says, on and at. Default: none."`
-	Checks      checks            `json:"checks,omitempty" jsonschema_description:"The checks on the head: names with passed, failed, pending, skipped, neutral or cancelled, or with state, app and required; or one such word for the check build. Default: passed."`
+	Checks      checks            `json:"checks,omitempty" jsonschema_description:"The checks on the head: names with passed, failed, pending, skipped, neutral or cancelled (or GitHub's words: success, failure, timed_out, queued, in_progress), or with state, app and required; or one such word for the check build. Default: passed."`
 	Commits     []commit          `json:"commits,omitempty" jsonschema_description:"Its commits, oldest first. Default: one by the author, verified if that is a bot."`
 	Updates     map[string]string `json:"updates,omitempty" jsonschema_description:"Dependencies with the versions that a bot updates them from and to, such as 1.2.3 to 1.2.4: what the messages of its commits say. Default: none."`
 	Comments    []entries         `json:"comments,omitempty" jsonschema_description:"Comments, oldest first: logins with what they wrote, or with says, on and at. Default: none."`
@@ -89,7 +89,7 @@ type thread struct {
 // A check is one on the head.
 type check struct {
 	Name     string `json:"-"`
-	State    string `json:"state,omitempty" jsonschema:"enum=passed,enum=failed,enum=pending,enum=skipped,enum=neutral,enum=cancelled" jsonschema_description:"What it came to. Default: passed."`
+	State    string `json:"state,omitempty" jsonschema:"enum=passed,enum=failed,enum=pending,enum=skipped,enum=neutral,enum=cancelled,enum=success,enum=failure,enum=timed_out,enum=queued,enum=in_progress" jsonschema_description:"What it came to. Default: passed."`
 	App      string `json:"app,omitempty" jsonschema_description:"The slug of the App that reports it. Default: github-actions."`
 	Required bool   `json:"required,omitempty" jsonschema_description:"true: GitHub requires it."`
 }

@@ -143,7 +143,7 @@ func TestProblems(t *testing.T) {
 		{"version: 1\ncases:\n  - expect: { reasons: approval_mising }", `t.yml:3:24: There is no reason "approval_mising". Did you mean "approval_missing"?`},
 		{"version: 1\ncases:\n  - expect: { state: redy }", `t.yml:3:22: state can't be "redy". Did you mean "ready"?`},
 		{"version: 1\ncases:\n  - expect: { actions: marge }", `t.yml:3:24: There is no action "marge". Did you mean "merge"?`},
-		{"version: 1\ncases:\n  - given: { checks: { a: gren } }\n    expect: { merge: true }", `t.yml:3:27: A check can't be "gren". Possible here: cancelled, failed, neutral, passed, pending, skipped.`},
+		{"version: 1\ncases:\n  - given: { checks: { a: gren } }\n    expect: { merge: true }", `t.yml:3:27: A check can't be "gren". Possible here: cancelled, failed, failure, in_progress, neutral, passed, pending, queued, skipped, success, timed_out.`},
 		{"version: 1\ncases:\n  - given: { reviews: { a: aproved } }\n    expect: { merge: true }", `t.yml:3:25: A review can't be "aproved". Did you mean "approved"?`},
 		{"version: 1\ncases:\n  - given: { draft: 'yes' }\n    expect: { merge: true }", `t.yml:3:21: draft must be true or false. Write true or false, without quotes.`},
 		{"version: 1\ncases:\n  - given: { opened: yesterday }\n    expect: { merge: true }", `t.yml:3:22: opened must be a time. For example 2026-03-02T12:00:00Z, or 36h for so long before now.`},

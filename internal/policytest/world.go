@@ -36,6 +36,8 @@ var reviewStates = map[string]pull.ReviewState{
 var checkStates = map[string]pull.CheckState{
 	"passed": pull.CheckPassed, "failed": pull.CheckFailed, "pending": pull.CheckPending,
 	"skipped": pull.CheckPassed, "neutral": pull.CheckPassed, "cancelled": pull.CheckFailed,
+	// As GitHub says it.
+	"success": pull.CheckPassed, "failure": pull.CheckFailed, "timed_out": pull.CheckFailed, "queued": pull.CheckPending, "in_progress": pull.CheckPending,
 }
 
 // details are GitHub's own words where they differ.
