@@ -51,7 +51,7 @@ func TestScenarios(t *testing.T) {
 			case underRace:
 				seeds, stops = 1, 2
 			case testing.Short():
-				seeds, stops = 1, 4
+				seeds, stops = 1, 2
 			case all:
 				seeds, stops = 3, plain.writes
 			}
