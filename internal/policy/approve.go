@@ -350,17 +350,8 @@ func (f *facts) whoMay(rule *approvalRule) []string {
 	for _, team := range p.teams {
 		out = append(out, "@"+team)
 	}
-	switch p.atLeast {
-	case pull.PermissionAdmin:
-		out = append(out, WhoAdmin)
-	case pull.PermissionMaintain:
-		out = append(out, WhoMaintainer)
-	case pull.PermissionWrite:
-		out = append(out, WhoWriter)
-	case pull.PermissionTriage:
-		out = append(out, WhoTriage)
-	case pull.PermissionRead:
-		out = append(out, WhoReader)
+	if role := roles[p.atLeast]; role != "" {
+		out = append(out, role)
 	}
 	return out
 }

@@ -123,6 +123,12 @@ func (p *people) empty() bool {
 	return len(p.logins) == 0 && len(p.teams) == 0 && p.atLeast == "" && !p.author && !p.owners
 }
 
+// roles say who has at least a permission, as reasons name them.
+var roles = map[pull.PermissionLevel]string{
+	pull.PermissionRead: WhoReader, pull.PermissionTriage: WhoTriage, pull.PermissionWrite: WhoWriter,
+	pull.PermissionMaintain: WhoMaintainer, pull.PermissionAdmin: WhoAdmin,
+}
+
 // names say who p is, for people.
 func (p *people) names(s *pull.Snapshot) []string {
 	if p == nil {
@@ -136,17 +142,8 @@ func (p *people) names(s *pull.Snapshot) []string {
 	for _, t := range p.teams {
 		out = append(out, "@"+t)
 	}
-	switch p.atLeast {
-	case pull.PermissionRead:
-		out = append(out, WhoReader)
-	case pull.PermissionTriage:
-		out = append(out, WhoTriage)
-	case pull.PermissionWrite:
-		out = append(out, WhoWriter)
-	case pull.PermissionMaintain:
-		out = append(out, WhoMaintainer)
-	case pull.PermissionAdmin:
-		out = append(out, WhoAdmin)
+	if role := roles[p.atLeast]; role != "" {
+		out = append(out, role)
 	}
 	if p.owners {
 		out = append(out, WhoCodeOwner)
