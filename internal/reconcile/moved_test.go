@@ -10,8 +10,30 @@ import (
 
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/pull"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/reconcile"
+	"github.com/brandonlacoste9-tech/github-pr-manager/internal/store"
 	"github.com/brandonlacoste9-tech/github-pr-manager/internal/telemetry"
 )
+
+// running passes over one pull request that is due, until end, which says if it ended badly.
+func running(t *testing.T, f reconcile.Forge) (s *store.Store, end func()) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	s = opened(t)
+	if err := s.MarkDue(ctx, pull.PullKey(5, 1), pull.Ordinary); err != nil {
+		t.Fatal(err)
+	}
+	r := reconcile.New(f, s, reconcile.Options{Owner: "only", Metrics: telemetry.NewMetrics("", ""), Log: slog.New(slog.DiscardHandler)})
+	ended := make(chan error)
+	go func() { ended <- r.Run(ctx) }()
+	return s, func() {
+		t.Helper()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		s.Close()
+	}
+}
 
 // A stubborn forge shows a pull request that wants a label, and says each time that it has changed since.
 type stubborn struct {
@@ -36,21 +58,10 @@ func (f *stubborn) Apply(_ context.Context, _ pull.Scope, _ pull.Snapshot, a pul
 // right the first time, and ever later after that.
 func TestAConflictThatStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, end := context.WithCancel(t.Context())
-		s := opened(t)
-		defer s.Close()
-		if err := s.MarkDue(ctx, pull.PullKey(5, 1), pull.Ordinary); err != nil {
-			t.Fatal(err)
-		}
 		f := &stubborn{hand: &hand{&forge{}, "only", nil}}
-		r := reconcile.New(f, s, reconcile.Options{Owner: "only", Metrics: telemetry.NewMetrics("", ""), Log: slog.New(slog.DiscardHandler)})
-		ended := make(chan error)
-		go func() { ended <- r.Run(ctx) }()
+		_, end := running(t, f)
 		time.Sleep(time.Hour)
 		end()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
 		if f.writes < 3 || f.writes > 20 || f.looks > 20 {
 			t.Errorf("%d looks and %d writes in an hour, want a few", f.looks, f.writes)
 		}
@@ -86,24 +97,13 @@ func (f *sulky) Apply(ctx context.Context, scope pull.Scope, s pull.Snapshot, a 
 // TestWhatIsRefusedIsLeftAlone: also what no policy has asked for.
 func TestWhatIsRefusedIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, end := context.WithCancel(t.Context())
-		s := opened(t)
-		defer s.Close()
-		if err := s.MarkDue(ctx, pull.PullKey(5, 1), pull.Ordinary); err != nil {
-			t.Fatal(err)
-		}
 		f := &sulky{hand: &hand{&forge{}, "only", nil}}
-		r := reconcile.New(f, s, reconcile.Options{Owner: "only", Metrics: telemetry.NewMetrics("", ""), Log: slog.New(slog.DiscardHandler)})
-		ended := make(chan error)
-		go func() { ended <- r.Run(ctx) }()
+		_, end := running(t, f)
 		time.Sleep(50 * time.Minute)
 		synctest.Wait()
 		writes, looks := f.writes, f.looks
 		time.Sleep(time.Hour)
 		end()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
 		if writes != 1 || looks > 4 || f.writes != 2 {
 			t.Errorf("%d tries and %d looks in fifty minutes, %d tries an hour later; want one, a few, and two", writes, looks, f.writes)
 		}
@@ -120,23 +120,12 @@ func (cursed) Snapshot(context.Context, pull.Scope, pull.Repo, int) (pull.Snapsh
 // TestAPanicIsAFailedPass: a pull request that this code can't digest is given up, and the others are looked at.
 func TestAPanicIsAFailedPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, end := context.WithCancel(t.Context())
-		s := opened(t)
-		defer s.Close()
-		if err := s.MarkDue(ctx, pull.PullKey(5, 1), pull.Ordinary); err != nil {
-			t.Fatal(err)
-		}
-		r := reconcile.New(cursed{&hand{&forge{}, "only", nil}}, s, reconcile.Options{Owner: "only", Metrics: telemetry.NewMetrics("", ""), Log: slog.New(slog.DiscardHandler)})
-		ended := make(chan error)
-		go func() { ended <- r.Run(ctx) }()
+		s, end := running(t, cursed{&hand{&forge{}, "only", nil}})
 		time.Sleep(time.Hour)
-		_, due, err := s.NextDue(ctx)
+		_, due, err := s.NextDue(t.Context())
 		if due || err != nil {
 			t.Errorf("after an hour the key is still due: %v, %v", due, err)
 		}
 		end()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
 	})
 }
